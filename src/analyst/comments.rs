@@ -1,0 +1,225 @@
+//! What the tiers write into a case while they work: seen, concluded, not known, needed; every fact with its evidence.
+
+use std::collections::BTreeSet;
+
+use crate::domain::case::Hold;
+use crate::domain::draft::Confidence;
+use crate::domain::evidence::Weight;
+use crate::domain::ids::EvidenceId;
+use crate::domain::route::{Route, Routed};
+use crate::domain::taint;
+use crate::domain::verdict::{Verdict, probability_words};
+use crate::tools::answer::{Answer, Answered};
+use crate::tools::coverage::KindSeen;
+use crate::tools::process_tree::{Known, Node};
+
+/// Most lines of one comment.
+const MOST_LINES: usize = 12;
+
+/// Most characters of one quoted value.
+const LONGEST_QUOTE: usize = 160;
+
+/// Text from the evidence as a comment may show it: on one line, nothing hidden, no live link.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let shown = taint::shown(text).replace("http", "hxxp").replace("HTTP", "HXXP");
+    match shown.char_indices().nth(LONGEST_QUOTE) {
+        None => shown,
+        Some((end, _)) => format!("{}…", &shown[..end]),
+    }
+}
+
+/// What a batch of calls showed.
+#[must_use]
+pub fn looked(because: &str, answers: &[Answered]) -> String {
+    let mut lines = vec![because.to_owned()];
+    lines.extend(answers.iter().filter_map(line));
+    if lines.len() > MOST_LINES {
+        let more = lines.len() - MOST_LINES + 1;
+        lines.truncate(MOST_LINES - 1);
+        lines.push(format!("… and {more} more look-ups"));
+    }
+    lines.join("\n")
+}
+
+/// One answer in one line; nothing for an answer that shows nothing.
+fn line(answered: &Answered) -> Option<String> {
+    let answer = match &answered.outcome {
+        Ok(answer) => answer,
+        Err(error) => return Some(format!("- {} gave no answer: {}", answered.call.tool, quoted(&error.to_string()))),
+    };
+    match answered.call.tool.as_str() {
+        "get_alert" => alert(answered, answer),
+        "process_tree" => tree(answered, answer),
+        "sensor_coverage" => coverage(answered, answer),
+        _ => search(answered, answer),
+    }
+}
+
+fn ids(answered: &Answered) -> String {
+    let ids: BTreeSet<EvidenceId> = answered.evidence.iter().flatten().copied().collect();
+    let shown: Vec<String> = ids.iter().take(6).map(ToString::to_string).collect();
+    match (shown.is_empty(), ids.len() > 6) {
+        (true, _) => String::new(),
+        (false, false) => format!(" [{}]", shown.join(",")),
+        (false, true) => format!(" [{},…]", shown.join(",")),
+    }
+}
+
+fn alert(answered: &Answered, answer: &Answer) -> Option<String> {
+    let alert: crate::domain::alert::Alert = serde_json::from_value(answer.data.clone()).ok()?;
+    let matched = alert.matched.iter().find(|quote| taint::shows_behaviour(&quote.field)).or(alert.matched.first());
+    let matched = matched.map_or_else(String::new, |quote| {
+        let field = quote.field.rsplit('.').next().unwrap_or(&quote.field);
+        format!(": {field} `{}`", quoted(&quote.value))
+    });
+    let author = alert.rule.author.as_ref().map_or_else(String::new, |author| format!(", rule by {}", quoted(author)));
+    Some(format!(
+        "- {} ({}{author}) — {} on {}{matched}{}",
+        quoted(&alert.rule.title),
+        alert.rule.level,
+        alert.event_kind,
+        alert.host,
+        ids(answered)
+    ))
+}
+
+fn tree(answered: &Answered, answer: &Answer) -> Option<String> {
+    let nodes: Vec<Node> = serde_json::from_value(answer.data.clone()).ok()?;
+    let name = |node: &Node| {
+        let name = quoted(&crate::knowledge::paths::base_name(&node.image));
+        if node.known == Known::Inferred { format!("{name} (inferred)") } else { name }
+    };
+    let line: Vec<String> = nodes.iter().filter(|node| node.depth <= 0).map(name).collect();
+    let children = nodes.iter().filter(|node| node.depth > 0).count();
+    let below = match children {
+        0 => String::new(),
+        1 => "; 1 process below it".into(),
+        n => format!("; {n} processes below it"),
+    };
+    Some(format!("- Started by: {}{below}{}", line.join(" → "), ids(answered)))
+}
+
+fn coverage(answered: &Answered, answer: &Answer) -> Option<String> {
+    let kinds: Vec<KindSeen> = serde_json::from_value(answer.data.clone()).ok()?;
+    let names = |alive: bool| {
+        let of = kinds.iter().filter(|kind| kind.seen.is_alive() == alive);
+        of.map(|kind| crate::domain::event::kind_name(&kind.channel, kind.code)).collect::<Vec<_>>().join(", ")
+    };
+    let host = answered.call.arguments.get("host").and_then(|host| host.as_str()).unwrap_or("the host");
+    let (alive, silent) = (names(true), names(false));
+    let mut text = format!("- Sensors on {}:", quoted(host));
+    if !alive.is_empty() {
+        text.push_str(&format!(" {alive} reporting before and after"));
+    }
+    if !silent.is_empty() {
+        text.push_str(&format!(
+            "{} {silent} not proven alive, so silence there means nothing",
+            if alive.is_empty() { "" } else { ";" }
+        ));
+    }
+    Some(text)
+}
+
+fn search(answered: &Answered, answer: &Answer) -> Option<String> {
+    let first = answer.rows.iter().find_map(|row| row.view.as_ref());
+    let text = match first {
+        None if answer.rows.is_empty() => return None,
+        None => answer.rows.first().map(|row| quoted(&row.text)).unwrap_or_default(),
+        Some(view) => {
+            let kinds: BTreeSet<String> =
+                answer.rows.iter().filter_map(|row| row.view.as_ref()).map(|v| v.kind()).collect();
+            let kinds = kinds.into_iter().collect::<Vec<_>>().join(", ");
+            let what = ["DestinationIp", "TargetFilename", "TargetObject", "TargetImage", "CommandLine", "ImagePath"];
+            let what = what
+                .iter()
+                .find_map(|name| view.get(name))
+                .map_or_else(String::new, |v| format!(", first `{}`", quoted(v)));
+            format!("{} events ({kinds}) on {}{what}", answer.header.total, view.host)
+        }
+    };
+    Some(format!("- {text}{}", ids(answered)))
+}
+
+/// The verdict, standing alone.
+#[must_use]
+pub fn verdict(verdict: &Verdict, analyst: &str) -> String {
+    let words = verdict.words();
+    let probability = verdict.malicious_probability();
+    let confidence = match verdict.confidence() {
+        Confidence::Low => "low",
+        Confidence::Medium => "medium",
+        Confidence::High => "high",
+    };
+    let kind = match verdict.determination() {
+        Some(determination) => format!("{} – {}", verdict.classification().name(), determination.name()),
+        None => verdict.classification().name().to_owned(),
+    };
+    let mut lines = vec![format!(
+        "{}. {} ({:.1} % malicious), confidence {confidence} (coverage {:.2}). Judged by {analyst}.",
+        capital(&kind),
+        capital(probability_words(probability)),
+        probability * 100.0,
+        verdict.coverage().share()
+    )];
+    for (weight, name) in [(Weight::ForMalicious, "For malicious"), (Weight::ForBenign, "For benign")] {
+        let reasons = verdict.evidence().iter().filter(|item| item.weight() == weight).take(4);
+        let reasons: Vec<String> = reasons.map(|item| format!("{} [{}]", quoted(item.says()), item.id())).collect();
+        if !reasons.is_empty() {
+            lines.push(format!("{name}: {}.", reasons.join("; ")));
+        }
+    }
+    lines.extend(words.contradictions.first().map(|text| format!("Does not fit: {}.", quoted(text))));
+    lines.extend(words.unknowns.iter().take(3).map(|unknown| format!("Not known: {}.", quoted(&unknown.what))));
+    lines.extend(words.would_change.as_ref().map(|text| format!("Would change this: {}.", quoted(text))));
+    lines.join("\n")
+}
+
+/// Where the case goes and by which rule.
+#[must_use]
+pub fn status(routed: &Routed) -> String {
+    let rule = format!("Rule {}: {}.", routed.rule, quoted(&routed.because));
+    match &routed.route {
+        Route::Escalate { question } => format!("To Tier 2: {}\n{rule}", quoted(question)),
+        Route::Resolve(resolution) => format!("Resolved as {}, on proof.\n{rule}", resolution.classification().name()),
+        Route::Hold(hold) => format!("{}\n{rule}", on_hold(hold)),
+    }
+}
+
+/// A hold with its question.
+#[must_use]
+pub fn on_hold(hold: &Hold) -> String {
+    let mut text = format!(
+        "On hold, {}: {}.\nQuestion: {}\nAnswers: {}. If nobody answers: {}.",
+        hold.cause.queue(),
+        hold.cause.reason(),
+        quoted_question(&hold.ask.question),
+        hold.ask.options.iter().map(|option| quoted(option)).collect::<Vec<_>>().join(" / "),
+        quoted(&hold.ask.default_if_silent)
+    );
+    for missing in hold.missing.iter().take(3) {
+        text.push_str(&format!("\nMissing: {} — look in {}.", quoted(&missing.what), quoted(&missing.where_to_look)));
+    }
+    text
+}
+
+/// A question is never cut short in its middle by a long name: it gets twice the room of a quote.
+fn quoted_question(text: &str) -> String {
+    taint::shown(text).chars().take(2 * LONGEST_QUOTE).collect()
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_text_cannot_link_hide_or_flood() {
+        assert_eq!(quoted("http://203.0.113.9/a\n\u{202E}b"), "hxxp://203.0.113.9/a \\u{202E}b");
+        assert_eq!(quoted(&"é".repeat(1_000)).chars().count(), LONGEST_QUOTE + 1);
+    }
+}

@@ -1,0 +1,102 @@
+//! The sum: a prior from the rule's level, features within each family's cap, a probability.
+
+use serde::Serialize;
+
+use super::super::Brief;
+use super::features::Feature;
+use crate::domain::alert::Severity;
+use crate::domain::evidence::Family;
+
+/// How far a family can move the judgement, in log-odds: towards malicious, towards benign. A family's
+/// findings can all be wrong for one reason, so none decides beyond its cap.
+const CAPS: [(Family, f64, f64); 8] = [
+    (Family::Identity, 1.5, -3.4),
+    (Family::Lineage, 2.3, -0.7),
+    (Family::Content, 3.4, -0.7),
+    (Family::Effect, 3.4, -0.7),
+    (Family::Network, 1.5, -0.4),
+    (Family::Rarity, 1.4, -2.0),
+    (Family::Context, 2.3, -0.4),
+    (Family::Authority, 0.7, -0.7),
+];
+
+/// Share of true positives one expects of a rule of this level before looking. Declared, editable, not measured.
+const PRIORS: [(Severity, f64); 5] = [
+    (Severity::Informational, 0.01),
+    (Severity::Low, 0.03),
+    (Severity::Medium, 0.10),
+    (Severity::High, 0.30),
+    (Severity::Critical, 0.70),
+];
+
+/// An experimental rule is less to be trusted.
+const EXPERIMENTAL: f64 = -0.4;
+
+/// Malicious evidence of this size voids a fingerprint.
+const VOIDS_FINGERPRINT: f64 = 1.4;
+
+/// Everything declared, for the analyst's digest.
+pub fn declared() -> impl Serialize {
+    (CAPS, PRIORS, EXPERIMENTAL, VOIDS_FINGERPRINT)
+}
+
+/// The judgement as numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Score {
+    /// Log-odds before looking.
+    pub prior: f64,
+    /// Log-odds of each family, within its cap.
+    pub families: Vec<(Family, f64)>,
+    /// Probability that the activity is malicious; never shown beyond 0.99.
+    pub probability: f64,
+}
+
+impl Score {
+    /// Adds up.
+    #[must_use]
+    pub fn of(brief: &Brief, features: &[Feature]) -> Self {
+        let prior = brief.alerts.iter().map(prior).fold(f64::NEG_INFINITY, f64::max);
+        let prior = if prior.is_finite() { prior } else { logit(0.10) };
+        let families: Vec<(Family, f64)> = CAPS
+            .iter()
+            .map(|(family, most, least)| {
+                let of_family = features.iter().filter(|feature| feature.family == *family);
+                (*family, of_family.map(|feature| feature.value).sum::<f64>().clamp(*least, *most))
+            })
+            .collect();
+        let total = prior + families.iter().map(|(_, value)| value).sum::<f64>();
+        Self { prior, families, probability: probability(total).clamp(0.001, 0.99) }
+    }
+
+    /// The log-odds of all together.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.prior + self.families.iter().map(|(_, value)| value).sum::<f64>()
+    }
+}
+
+/// Drops fingerprints beside strong malicious evidence of another family.
+#[must_use]
+pub fn without_void_fingerprints(features: Vec<Feature>) -> Vec<Feature> {
+    let voided = features.iter().any(|feature| {
+        feature.value >= VOIDS_FINGERPRINT
+            && matches!(feature.family, Family::Effect | Family::Content | Family::Lineage | Family::Network)
+    });
+    features.into_iter().filter(|feature| !(voided && feature.value <= -VOIDS_FINGERPRINT)).collect()
+}
+
+fn prior(alert: &crate::domain::alert::Alert) -> f64 {
+    let share = PRIORS.iter().find(|(level, _)| *level == alert.rule.level).map_or(0.10, |(_, share)| *share);
+    let experimental = alert.rule.status.as_deref() == Some("experimental");
+    logit(share) + if experimental { EXPERIMENTAL } else { 0.0 }
+}
+
+fn logit(probability: f64) -> f64 {
+    (probability / (1.0 - probability)).ln()
+}
+
+/// The probability of these log-odds.
+#[must_use]
+pub fn probability(log_odds: f64) -> f64 {
+    1.0 / (1.0 + (-log_odds).exp())
+}

@@ -1,0 +1,327 @@
+//! The draft: the sum in words, with its evidence, its doubts and its question to a person.
+
+use std::collections::BTreeSet;
+
+use super::super::{Brief, playbook};
+use super::features::{Feature, STRONG, Seen, SeenEvent};
+use super::score::{self, Score};
+use crate::domain::containment::Action;
+use crate::domain::draft::{
+    Answer, Classification, ContainmentWish, Determination, Draft, HumanQuestion, Hypothesis, Stance, Unknown,
+    WhyUnknown, YesNoUnknown,
+};
+use crate::domain::evidence::{Citation, Family, Strength, Weight};
+use crate::domain::ids::EvidenceId;
+use crate::domain::route::RoutePolicy;
+use crate::domain::taint;
+use crate::domain::verdict::{MOST_CITATIONS, probability_words};
+use crate::knowledge::paths;
+
+/// The verdict to submit on everything that was seen.
+pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
+    let features = score::without_void_fingerprints(seen.features(brief));
+    let score = Score::of(brief, &features);
+    let probability = score.probability;
+    let policy = RoutePolicy::default();
+    let strongest = |keep: &dyn Fn(&Feature) -> bool| features.iter().find(|feature| keep(feature)).cloned();
+    let harm = strongest(&|feature: &Feature| feature.value >= STRONG && feature.family != Family::Context);
+    let harmless = strongest(&|feature: &Feature| feature.value <= -STRONG && feature.quotes.len() > 1);
+    let classification = if probability >= policy.escalate_at && harm.is_some() {
+        Classification::TruePositive
+    } else if probability <= policy.close_at() && harmless.is_some() {
+        Classification::FalsePositive
+    } else {
+        Classification::Undetermined
+    };
+    let host = brief.alerts.first().map_or_else(String::new, |alert| alert.host.to_string());
+    let unknowns = unknowns(seen);
+    let citations = citations(seen, brief, &features);
+    Draft {
+        classification,
+        determination: determination(classification, &features),
+        malicious_probability: probability,
+        self_reported: None,
+        headline: headline(classification, harm.as_ref().or(harmless.as_ref()), &host),
+        story: story(classification, &score, &features, &unknowns),
+        techniques: techniques(brief, &citations, seen),
+        hypotheses: hypotheses(classification, harm.as_ref(), harmless.as_ref()),
+        answers: answers(seen, brief),
+        contradictions: contradictions(classification, &features),
+        containment: containment(classification, probability, &policy, seen, &features),
+        human_question: (classification != Classification::FalsePositive)
+            .then(|| question(classification, &host, seen, brief)),
+        question_for_receiver: Some(
+            "How did it begin, what else did these processes do on these hosts, and is there an ordinary explanation?"
+                .into(),
+        ),
+        would_change: Some(would_change(&score, &features)),
+        unknowns,
+        citations,
+    }
+}
+
+fn determination(classification: Classification, features: &[Feature]) -> Option<Determination> {
+    let families: BTreeSet<Family> = features.iter().filter(|f| f.value >= STRONG).map(|f| f.family).collect();
+    match classification {
+        Classification::TruePositive if families.len() >= 3 => Some(Determination::MultiStagedAttack),
+        Classification::TruePositive => Some(Determination::OtherThreat),
+        Classification::FalsePositive => Some(Determination::NotMalicious),
+        Classification::InformationalExpectedActivity | Classification::Undetermined => None,
+    }
+}
+
+fn headline(classification: Classification, reason: Option<&Feature>, host: &str) -> String {
+    let text = match (classification, reason) {
+        (Classification::Undetermined, None) => format!("{host}: nothing seen decides this"),
+        (Classification::Undetermined, Some(feature)) => format!("{host}: not decided; {}", feature.says),
+        (_, Some(feature)) => format!("{host}: {}", feature.says),
+        (_, None) => host.to_owned(),
+    };
+    taint::shown(&text).chars().take(140).collect()
+}
+
+/// The three strongest reasons on each side and the decision in a sentence.
+fn story(classification: Classification, score: &Score, features: &[Feature], unknowns: &[Unknown]) -> String {
+    let side = |sign: f64| {
+        let reasons = features.iter().filter(|feature| feature.value * sign > 0.0).take(3);
+        reasons.map(|feature| format!("{} ({})", feature.says, feature.evidence)).collect::<Vec<_>>().join("; ")
+    };
+    let (harm, harmless) = (side(1.0), side(-1.0));
+    let mut text = format!(
+        "{}: {} ({:.1} %).",
+        classification.name(),
+        probability_words(score.probability),
+        score.probability * 100.0
+    );
+    let sides = [("For malicious", harm), ("For benign", harmless)];
+    for (name, reasons) in sides.into_iter().filter(|(_, reasons)| !reasons.is_empty()) {
+        text.push_str(&format!(" {name}: {reasons}."));
+    }
+    if let Some(first) = unknowns.first() {
+        text.push_str(&format!(" Not known: {}.", first.what));
+    }
+    taint::shown(&text)
+}
+
+/// The strongest features, then the alerts' own events: every verdict shows what fired.
+fn citations(seen: &Seen, brief: &Brief, features: &[Feature]) -> Vec<Citation> {
+    let mut citations: Vec<Citation> = features.iter().map(Feature::citation).collect();
+    citations.truncate(MOST_CITATIONS - 2);
+    for alert in brief.alerts.iter() {
+        if citations.len() == MOST_CITATIONS {
+            break;
+        }
+        let Some(event) = seen.triggers.get(&alert.event).and_then(|id| seen.events.get(id)) else { continue };
+        if citations.iter().any(|citation| citation.evidence == event.id) {
+            continue;
+        }
+        let matched = alert.matched.iter().find(|quote| taint::shows_behaviour(&quote.field)).cloned();
+        let shown =
+            matched.or_else(|| ["CommandLine", "Image", "SourceImage"].iter().find_map(|name| event.quote(name)));
+        citations.extend(shown.map(|quote| Citation {
+            evidence: event.id,
+            quotes: vec![quote],
+            says: "this matched the rule".into(),
+            weight: Weight::Neutral,
+            strength: Strength::Weak,
+            family: Family::Context,
+        }));
+    }
+    citations
+}
+
+fn techniques(brief: &Brief, citations: &[Citation], seen: &Seen) -> Vec<String> {
+    let cited: BTreeSet<EvidenceId> = citations.iter().map(|citation| citation.evidence).collect();
+    let of_cited =
+        brief.alerts.iter().filter(|alert| seen.triggers.get(&alert.event).is_some_and(|id| cited.contains(id)));
+    let ids: BTreeSet<String> = of_cited.flat_map(|alert| alert.rule.techniques()).collect();
+    ids.into_iter().collect()
+}
+
+fn hypotheses(classification: Classification, harm: Option<&Feature>, harmless: Option<&Feature>) -> Vec<Hypothesis> {
+    let evidence = |feature: Option<&Feature>| feature.map(|f| f.evidence).into_iter().collect::<Vec<_>>();
+    let stance = |is_true: bool, is_excluded: bool| match (is_true, is_excluded) {
+        (true, _) => Stance::Supported,
+        (false, true) => Stance::RuledOut,
+        (false, false) => Stance::Open,
+    };
+    let (malicious, benign) =
+        (classification == Classification::TruePositive, classification == Classification::FalsePositive);
+    vec![
+        Hypothesis {
+            statement: "Somebody unauthorised acts on this host.".into(),
+            malicious: true,
+            stance: stance(malicious, benign),
+            evidence_for: evidence(harm),
+            evidence_against: evidence(harmless),
+        },
+        Hypothesis {
+            statement: "Software or administration does its ordinary work.".into(),
+            malicious: false,
+            // Strong signs of harm do not exclude an authorised test: only its owner can.
+            stance: stance(benign, false),
+            evidence_for: evidence(harmless),
+            evidence_against: evidence(harm),
+        },
+    ]
+}
+
+fn contradictions(classification: Classification, features: &[Feature]) -> Vec<String> {
+    let against = |feature: &&Feature| match classification {
+        Classification::TruePositive => feature.value <= -STRONG,
+        Classification::FalsePositive | Classification::InformationalExpectedActivity => feature.value >= STRONG,
+        Classification::Undetermined => false,
+    };
+    features.iter().filter(against).map(|feature| feature.says.clone()).collect()
+}
+
+fn first_with<'a>(seen: &'a Seen, fields: &[&str]) -> Option<&'a SeenEvent> {
+    let has = |event: &&SeenEvent| fields.iter().any(|field| event.view.get(field).is_some());
+    let of_triggers = seen.triggers.values().filter_map(|id| seen.events.get(id)).find(has);
+    of_triggers.or_else(|| seen.events.values().find(has))
+}
+
+fn answers(seen: &Seen, brief: &Brief) -> Vec<Answer> {
+    let yes = |question: &str, evidence: Vec<EvidenceId>| Answer {
+        question: question.into(),
+        answer: YesNoUnknown::Yes,
+        evidence,
+        why_unknown: None,
+    };
+    let unknown = |question: &str, why| Answer {
+        question: question.into(),
+        answer: YesNoUnknown::Unknown,
+        evidence: vec![],
+        why_unknown: Some(why),
+    };
+    let by_field = |question: &str, fields: &[&str]| match first_with(seen, fields) {
+        Some(event) => yes(question, vec![event.id]),
+        None => unknown(question, WhyUnknown::NoData),
+    };
+    let did =
+        seen.events.values().filter(|event| [3, 8, 10, 11, 13].into_iter().any(|code| event.view.is_sysmon(code)));
+    let mut did: Vec<EvidenceId> = did.map(|event| event.id).take(5).collect();
+    did.extend(seen.absences.iter().map(|(id, _, _)| *id).take(3));
+    let triggers: Vec<EvidenceId> = seen.triggers.values().copied().take(5).collect();
+    vec![
+        match triggers.is_empty() {
+            true => unknown(playbook::TRIGGER, WhyUnknown::QueryFailed),
+            false => yes(playbook::TRIGGER, triggers.clone()),
+        },
+        by_field(playbook::ACTOR, &["Image", "SourceImage", "NewProcessName", "ImagePath"]),
+        by_field(playbook::LAUNCH, &["ParentImage", "ParentProcessName"]),
+        by_field(playbook::ACCOUNT, &["User", "SourceUser", "SubjectUserName"]),
+        match did.is_empty() {
+            true => unknown(playbook::EFFECT, WhyUnknown::NoData),
+            false => yes(playbook::EFFECT, did),
+        },
+        // No tool of this version knows what is usual here.
+        unknown(playbook::HISTORY, WhyUnknown::OutOfScope),
+        match brief.alerts.len() > 1 && !triggers.is_empty() {
+            true => yes(playbook::NEARBY, triggers),
+            false => unknown(playbook::NEARBY, WhyUnknown::OutOfScope),
+        },
+    ]
+}
+
+fn unknowns(seen: &Seen) -> Vec<Unknown> {
+    let mut unknowns: Vec<Unknown> = Vec::new();
+    if first_with(seen, &["ParentImage", "ParentProcessName"]).is_none() {
+        unknowns.push(Unknown {
+            what: "what started the process: no event of its creation is in the log".into(),
+            why_it_matters: "an unusual parent would show an intrusion, a management agent an ordinary job".into(),
+            where_to_look: "process-creation events of this host before the alert (Sysmon 1, Security 4688)".into(),
+            obtainable: false,
+        });
+    }
+    let effects =
+        seen.events.values().any(|event| [3, 8, 10, 11, 13].into_iter().any(|code| event.view.is_sysmon(code)));
+    if !effects && seen.absences.is_empty() {
+        unknowns.push(Unknown {
+            what: "what the process did: no network, file or registry event of it is in the log".into(),
+            why_it_matters: "without it, harmless and harmful runs look the same".into(),
+            where_to_look: "Sysmon 3, 11 and 13 of this host, or the endpoint sensor's timeline".into(),
+            obtainable: false,
+        });
+    }
+    unknowns.extend(seen.failures.iter().take(2).map(|(call, reason)| Unknown {
+        what: format!("what {} would have shown: {reason}", call.tool),
+        why_it_matters: "the question it was to answer stays open".into(),
+        where_to_look: "the same question by hand".into(),
+        obtainable: false,
+    }));
+    unknowns.push(Unknown {
+        what: "whether this is usual here: the floor has no history of these hosts".into(),
+        why_it_matters: "what runs every day on many hosts is rarely an attack".into(),
+        where_to_look: "thirty days of events of comparable hosts".into(),
+        obtainable: false,
+    });
+    unknowns
+}
+
+fn question(classification: Classification, host: &str, seen: &Seen, brief: &Brief) -> HumanQuestion {
+    let account = first_with(seen, &["User", "SourceUser", "SubjectUserName"]).and_then(|event| {
+        ["User", "SourceUser", "SubjectUserName"].iter().find_map(|field| event.view.get(field)).map(str::to_owned)
+    });
+    let program = first_with(seen, &["Image", "SourceImage", "ImagePath"]).and_then(|event| {
+        ["Image", "SourceImage", "ImagePath"].iter().find_map(|field| event.view.get(field)).map(paths::base_name)
+    });
+    let who = account.map_or_else(String::new, |account| format!(" as {account}"));
+    let what = program.unwrap_or_else(|| "this".into());
+    let when = brief.alerts.iter().map(|alert| alert.time).min().map(|at| at.strftime(" at %F %T UTC").to_string());
+    let when = when.unwrap_or_default();
+    let question = match classification {
+        Classification::TruePositive => {
+            format!("Was {what}{who} on {host}{when} an authorised test or change? If not, contain {host}?")
+        }
+        _ => format!("Is {what}{who} on {host}{when} known to its owner?"),
+    };
+    HumanQuestion {
+        question: taint::shown(&question),
+        options: vec!["authorised".into(), "not authorised: contain".into(), "not known: investigate further".into()],
+        default_if_silent: "the case stays on hold".into(),
+    }
+}
+
+fn containment(
+    classification: Classification,
+    probability: f64,
+    policy: &RoutePolicy,
+    seen: &Seen,
+    features: &[Feature],
+) -> Vec<ContainmentWish> {
+    if classification != Classification::TruePositive || probability < policy.contain_at {
+        return vec![];
+    }
+    let mut wishes: Vec<ContainmentWish> = Vec::new();
+    for feature in features.iter().filter(|feature| feature.value >= STRONG && feature.family != Family::Context) {
+        let Some(event) = seen.events.get(&feature.evidence) else { continue };
+        let host = &event.view.host;
+        match wishes.iter_mut().find(|wish| wish.host == *host) {
+            Some(wish) if !wish.evidence.contains(&feature.evidence) => wish.evidence.push(feature.evidence),
+            Some(_) => {}
+            None => wishes.push(ContainmentWish {
+                action: Action::IsolateDevice,
+                host: host.clone(),
+                because: feature.says.clone(),
+                evidence: vec![feature.evidence],
+            }),
+        }
+    }
+    wishes
+}
+
+/// The smallest single change that would cross a threshold.
+fn would_change(score: &Score, features: &[Feature]) -> String {
+    let policy = RoutePolicy::default();
+    let crosses = |feature: &&Feature| {
+        let without = score::probability(score.total() - feature.value);
+        let band = |p: f64| (p >= policy.escalate_at, p <= policy.close_at());
+        band(without) != band(score.probability)
+    };
+    let smallest = features.iter().filter(crosses).min_by(|a, b| a.value.abs().total_cmp(&b.value.abs()));
+    match smallest {
+        Some(feature) => format!("without this it would be judged otherwise: {} ({})", feature.says, feature.evidence),
+        None => "no single fact: several would have to be otherwise".into(),
+    }
+}

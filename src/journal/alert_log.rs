@@ -1,0 +1,146 @@
+//! The stream of alerts: every source appends here, intake reads from here.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::alert::Alert;
+use crate::domain::ids::AlertId;
+use crate::ports::events::Watermark;
+use crate::ports::journal::{Append, Damage, Expected, Journal, JournalError, NewRecord, Stream};
+
+/// An entry of the alerts' stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub enum AlertEntry {
+    /// A source raised an alert.
+    Arrived {
+        /// The alert.
+        alert: Box<Alert>,
+    },
+    /// A source has delivered all it has for now: cases may be judged on what arrived.
+    CaughtUp {
+        /// What had arrived.
+        watermark: Watermark,
+    },
+    /// An entry of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Appends alerts once and reads them back. Holds every alert in memory: a few hundred bytes each.
+pub struct AlertLog {
+    journal: Arc<dyn Journal>,
+    known: Mutex<HashMap<AlertId, Arc<Alert>>>,
+}
+
+/// What reading the stream gave.
+#[derive(Debug, Default)]
+pub struct AlertRows {
+    /// Entries with their numbers.
+    pub entries: Vec<(u64, Timestamp, AlertEntry)>,
+    /// Rows that can no longer be trusted.
+    pub damaged: Vec<Damage>,
+}
+
+fn stream() -> Stream {
+    Stream("alerts".into())
+}
+
+impl AlertLog {
+    /// Opens the log and learns which alerts it holds.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn open(journal: Arc<dyn Journal>) -> Result<Self, JournalError> {
+        let log = Self { journal, known: Mutex::default() };
+        let known = log.read(0).await?.entries.into_iter().filter_map(|(_, _, entry)| match entry {
+            AlertEntry::Arrived { alert } => Some((alert.id.clone(), Arc::from(alert))),
+            AlertEntry::CaughtUp { .. } | AlertEntry::Unknown => None,
+        });
+        let known = known.collect();
+        *log.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(log)
+    }
+
+    /// Records the alerts that are new, in order, and returns how many there were. They are durable when it returns.
+    ///
+    /// # Errors
+    /// When the journal refuses.
+    pub async fn receive(&self, alerts: Vec<Alert>, at: Timestamp) -> Result<usize, JournalError> {
+        let mut batch = HashSet::new();
+        let fresh: Vec<Alert> = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_new = |alert: &Alert| !known.contains_key(&alert.id) && batch.insert(alert.id.clone());
+            alerts.into_iter().filter(is_new).collect()
+        };
+        if fresh.is_empty() {
+            return Ok(0);
+        }
+        let kept: Vec<_> = fresh.iter().map(|alert| (alert.id.clone(), Arc::new(alert.clone()))).collect();
+        self.append(fresh.into_iter().map(|alert| AlertEntry::Arrived { alert: Box::new(alert) }), at).await?;
+        let count = kept.len();
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).extend(kept);
+        Ok(count)
+    }
+
+    /// The alerts with these ids, in this order; an id that is not known is left out.
+    #[must_use]
+    pub fn get(&self, ids: &[AlertId]) -> Vec<Arc<Alert>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.iter().filter_map(|id| known.get(id).cloned()).collect()
+    }
+
+    /// Records that a source has delivered all it has, unless the last entry says so already.
+    ///
+    /// # Errors
+    /// When the journal refuses.
+    pub async fn caught_up(&self, watermark: Watermark, at: Timestamp) -> Result<(), JournalError> {
+        let entry = AlertEntry::CaughtUp { watermark };
+        if self.read(0).await?.entries.last().is_some_and(|(_, _, last)| *last == entry) {
+            return Ok(());
+        }
+        self.append(std::iter::once(entry), at).await
+    }
+
+    async fn append(&self, entries: impl Iterator<Item = AlertEntry>, at: Timestamp) -> Result<(), JournalError> {
+        let mut append = Append::to(stream(), Expected::Any);
+        append.records = entries
+            .map(|entry| NewRecord {
+                kind: match entry {
+                    AlertEntry::Arrived { .. } => "arrived",
+                    AlertEntry::CaughtUp { .. } => "caught_up",
+                    AlertEntry::Unknown => "unknown",
+                }
+                .into(),
+                // Only string keys are in it, so it is always JSON.
+                body: serde_json::to_string(&entry).unwrap_or_default(),
+                at,
+            })
+            .collect();
+        self.journal.append(append).await?;
+        Ok(())
+    }
+
+    /// Entries after number `after`.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn read(&self, after: u64) -> Result<AlertRows, JournalError> {
+        let mut rows = AlertRows::default();
+        for row in self.journal.read(&stream(), after).await? {
+            match row.content {
+                Ok(record) => match serde_json::from_str(&record.body) {
+                    Ok(entry) => rows.entries.push((row.seq, record.at, entry)),
+                    Err(error) => {
+                        rows.damaged.push(Damage { stream: stream(), seq: row.seq, what: error.to_string() });
+                    }
+                },
+                Err(damage) => rows.damaged.push(damage),
+            }
+        }
+        Ok(rows)
+    }
+}

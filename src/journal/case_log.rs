@@ -1,0 +1,268 @@
+//! A case as its stream tells it: the fold of its entries.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::entry::{CaseEntry, Handover, Payload, Pins, Recorded};
+use crate::domain::case::{Hold, RecordedTransition, Status};
+use crate::domain::containment::{Decision, Proposal};
+use crate::domain::draft::{Classification, Draft};
+use crate::domain::ids::{AlertId, CaseId};
+use crate::domain::route::Tier;
+use crate::domain::trace::{SpanId, SpanRef, TraceId};
+use crate::ports::events::Watermark;
+use crate::ports::journal::Damage;
+
+/// A step of an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What it is.
+    pub what: String,
+    /// Digest of what was asked.
+    pub digest: String,
+    /// Its span.
+    pub span: SpanId,
+    /// When it began.
+    pub begun: Timestamp,
+    /// When it was done and what came of it; `None` is a step whose outcome is not known.
+    pub done: Option<(Timestamp, Payload)>,
+}
+
+/// One investigation of the case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Its number, from 1.
+    pub number: u32,
+    /// The tier.
+    pub tier: Tier,
+    /// What shapes it.
+    pub pins: Pins,
+    /// What had arrived.
+    pub watermark: Watermark,
+    /// How many alerts the case had.
+    pub alerts: usize,
+    /// From tier 1, for tier 2.
+    pub handover: Option<Handover>,
+    /// Its span.
+    pub span: SpanId,
+    /// When it began.
+    pub started: Timestamp,
+    /// Its steps by ordinal.
+    pub steps: BTreeMap<u32, Step>,
+    /// The draft that was accepted as its verdict.
+    pub judged: Option<Draft>,
+    /// That verdict as people are shown it.
+    pub card: Option<Value>,
+    /// When it ended, if it did.
+    pub ended: Option<Timestamp>,
+    /// Steps at which a slot broke, one entry per break.
+    pub broke_at: Vec<u32>,
+}
+
+impl Attempt {
+    /// Seconds spent inside steps. Time in which no process worked on the case does not count.
+    #[must_use]
+    pub fn seconds_worked(&self) -> f64 {
+        let seconds = |step: &Step| step.done.as_ref().map(|(done, _)| done.duration_since(step.begun).as_secs_f64());
+        self.steps.values().filter_map(seconds).sum()
+    }
+}
+
+/// A proposal with its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposed {
+    /// The wish.
+    pub proposal: Proposal,
+    /// The gatekeeper's answer, once given.
+    pub decision: Option<Decision>,
+}
+
+/// A case, rebuilt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaseLog {
+    /// The case.
+    pub id: CaseId,
+    /// The stream's last number that was read.
+    pub last: u64,
+    /// When it was opened.
+    pub opened: Timestamp,
+    /// The root of its trace.
+    pub root: SpanRef,
+    /// Its alerts, in the order they joined.
+    pub alerts: Vec<AlertId>,
+    /// Its sources have delivered all they had when it was opened: it may be judged.
+    pub ready: bool,
+    /// Where it stands.
+    pub status: Status,
+    /// Why it waits.
+    pub hold: Option<Hold>,
+    /// The surviving case, if merged.
+    pub merged_into: Option<CaseId>,
+    /// The rule and value of the last step.
+    pub decided_by: Option<String>,
+    /// Its investigations.
+    pub attempts: Vec<Attempt>,
+    /// Its proposals.
+    pub proposals: Vec<Proposed>,
+    /// When its run was concluded last.
+    pub concluded: Option<Timestamp>,
+    /// Rows that can no longer be trusted, and entries that the status machine refuses.
+    pub damaged: Vec<Damage>,
+}
+
+impl CaseLog {
+    /// A case of which nothing has been read.
+    #[must_use]
+    pub const fn empty(id: CaseId) -> Self {
+        Self {
+            id,
+            last: 0,
+            opened: Timestamp::UNIX_EPOCH,
+            root: SpanRef { trace: TraceId([0; 16]), span: SpanId([0; 8]) },
+            alerts: vec![],
+            ready: false,
+            status: Status::New,
+            hold: None,
+            merged_into: None,
+            decided_by: None,
+            attempts: vec![],
+            proposals: vec![],
+            concluded: None,
+            damaged: vec![],
+        }
+    }
+
+    /// The investigation that has not ended, if there is one.
+    #[must_use]
+    pub fn running(&self) -> Option<&Attempt> {
+        self.attempts.last().filter(|attempt| attempt.ended.is_none())
+    }
+
+    /// The draft behind the verdict that stands: the last accepted one on all alerts the case had then.
+    #[must_use]
+    pub fn judged(&self) -> Option<(&Attempt, &Draft)> {
+        self.attempts.iter().rev().find_map(|attempt| Some((attempt, attempt.judged.as_ref()?)))
+    }
+
+    /// The proposals that wait for the gatekeeper.
+    pub fn undecided(&self) -> impl Iterator<Item = &Proposal> {
+        self.proposals.iter().filter(|p| p.decision.is_none()).map(|p| &p.proposal)
+    }
+
+    fn attempt_mut(&mut self, number: u32) -> Option<&mut Attempt> {
+        self.attempts.iter_mut().find(|attempt| attempt.number == number)
+    }
+
+    fn classification(&self) -> Option<Classification> {
+        self.judged().map(|(_, draft)| draft.classification)
+    }
+
+    /// Takes in the next entry.
+    pub fn apply(&mut self, recorded: &Recorded) {
+        let Recorded { seq, at, entry } = recorded;
+        self.last = *seq;
+        match entry {
+            CaseEntry::Opened { alert, root } => {
+                self.opened = *at;
+                self.root = *root;
+                self.alerts.push(alert.clone());
+            }
+            CaseEntry::Joined { alert, .. } => self.join(alert),
+            CaseEntry::Absorbed { alerts, .. } => alerts.iter().for_each(|alert| self.join(alert)),
+            CaseEntry::Ready => self.ready = true,
+            CaseEntry::Moved { transition, rule, because, .. } => self.moved(*seq, transition, rule, because),
+            CaseEntry::Started { attempt, tier, pins, watermark, alerts, handover, span, .. } => {
+                if let Some(last) = self.attempts.last_mut() {
+                    last.ended.get_or_insert(*at);
+                }
+                self.attempts.push(Attempt {
+                    number: *attempt,
+                    tier: *tier,
+                    pins: pins.clone(),
+                    watermark: *watermark,
+                    alerts: *alerts,
+                    handover: handover.as_deref().cloned(),
+                    span: *span,
+                    started: *at,
+                    steps: BTreeMap::new(),
+                    judged: None,
+                    card: None,
+                    ended: None,
+                    broke_at: vec![],
+                });
+            }
+            CaseEntry::Begun { attempt, ordinal, what, digest, span } => {
+                if let Some(attempt) = self.attempt_mut(*attempt) {
+                    let step = Step { what: what.clone(), digest: digest.clone(), span: *span, begun: *at, done: None };
+                    attempt.steps.insert(*ordinal, step);
+                }
+            }
+            CaseEntry::Done { attempt, ordinal, result } => {
+                if let Some(step) = self.attempt_mut(*attempt).and_then(|a| a.steps.get_mut(ordinal)) {
+                    step.done = Some((*at, result.clone()));
+                }
+            }
+            CaseEntry::Judged { attempt, draft, card } => {
+                if let Some(attempt) = self.attempt_mut(*attempt) {
+                    attempt.judged = Some(draft.as_ref().clone());
+                    attempt.card = Some(card.clone());
+                    attempt.ended = Some(*at);
+                }
+            }
+            CaseEntry::Ended { attempt, .. } => {
+                if let Some(attempt) = self.attempt_mut(*attempt) {
+                    attempt.ended = Some(*at);
+                }
+            }
+            CaseEntry::Broke { attempt, ordinal, .. } => {
+                if let Some(attempt) = self.attempt_mut(*attempt) {
+                    attempt.broke_at.push(*ordinal);
+                }
+            }
+            CaseEntry::Proposed { proposal } => {
+                self.proposals.push(Proposed { proposal: proposal.clone(), decision: None });
+            }
+            CaseEntry::Decided { proposal, decision, .. } => {
+                if let Some(proposed) = self.proposals.iter_mut().find(|p| p.proposal.id == *proposal) {
+                    proposed.decision = Some(decision.clone());
+                }
+            }
+            CaseEntry::Concluded => self.concluded = Some(*at),
+            CaseEntry::Unknown => {}
+        }
+    }
+
+    /// Notes a row that can no longer be trusted.
+    pub fn damaged(&mut self, damage: Damage) {
+        self.last = damage.seq;
+        self.damaged.push(damage);
+    }
+
+    fn join(&mut self, alert: &AlertId) {
+        if !self.alerts.contains(alert) {
+            self.alerts.push(alert.clone());
+        }
+    }
+
+    fn moved(&mut self, seq: u64, transition: &RecordedTransition, rule: &str, because: &str) {
+        match self.status.replay(transition, self.classification()) {
+            Ok(status) => {
+                self.status = status;
+                self.hold = match transition {
+                    RecordedTransition::Hold { hold } => Some(hold.clone()),
+                    _ => None,
+                };
+                if let RecordedTransition::Merge { into } = transition {
+                    self.merged_into = Some(*into);
+                }
+                self.decided_by = Some(format!("{rule}: {because}"));
+            }
+            Err(illegal) => {
+                let stream = super::case_stream::stream(self.id);
+                self.damaged.push(Damage { stream, seq, what: illegal.to_string() });
+            }
+        }
+    }
+}

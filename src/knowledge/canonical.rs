@@ -1,0 +1,72 @@
+//! One canonical form of JSON and its digest: requests, records and events are compared by it.
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// The value with keys sorted at every level and no white space.
+#[must_use]
+pub fn json(value: &Value) -> String {
+    let mut out = String::new();
+    write(value, &mut out);
+    out
+}
+
+fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            out.push('{');
+            for (place, (key, value)) in entries.into_iter().enumerate() {
+                if place > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::String(key.clone()).to_string());
+                out.push(':');
+                write(value, out);
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (place, item) in items.iter().enumerate() {
+                if place > 0 {
+                    out.push(',');
+                }
+                write(item, out);
+            }
+            out.push(']');
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => out.push_str(&value.to_string()),
+    }
+}
+
+/// SHA-256 of a text, in hexadecimal.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 of a value's canonical form, in hexadecimal.
+///
+/// A value that JSON cannot express (a map with keys that are no strings) digests as `null`; no type of ours is one.
+#[must_use]
+pub fn digest<T: Serialize>(value: &T) -> String {
+    let value = serde_json::to_value(value).unwrap_or(Value::Null);
+    sha256(json(&value).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json as value;
+
+    use super::*;
+
+    #[test]
+    fn the_order_of_keys_does_not_matter() {
+        assert_eq!(json(&value!({"b": [1, {"d": 2, "c": 3}], "a": "x\"y"})), r#"{"a":"x\"y","b":[1,{"c":3,"d":2}]}"#);
+        assert_eq!(digest(&value!({"a": 1, "b": 2})), digest(&value!({"b": 2, "a": 1})));
+        assert_ne!(digest(&value!({"a": 1})), digest(&value!({"a": 2})));
+    }
+}

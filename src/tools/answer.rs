@@ -1,0 +1,160 @@
+//! What a tool answers: rows that stand for evidence, a header that says what was not shown, and typed data.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::view::EventView;
+use crate::domain::evidence::Exhibit;
+use crate::domain::ids::EvidenceId;
+
+/// Most characters of a whole answer's text: about 1,500 tokens.
+pub const LONGEST_TEXT: usize = 6_000;
+
+/// One row of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// What it stands for, if it can be cited.
+    pub exhibit: Option<Exhibit>,
+    /// The event it shows, if it shows one.
+    pub view: Option<EventView>,
+    /// The row as a person or a model reads it, without its evidence id.
+    pub text: String,
+}
+
+/// What the answer shows of how much.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// How many there are in all.
+    pub total: u64,
+    /// The window that was searched, in words.
+    pub window: String,
+    /// What is known of the sensor, in words.
+    pub sensor: String,
+    /// How to get more.
+    pub next: String,
+}
+
+/// A tool's answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// What was shown of how much.
+    pub header: Header,
+    /// The rows shown.
+    pub rows: Vec<Row>,
+    /// Rows left out because the answer would have been too long.
+    pub cut: u64,
+    /// The tool's typed output, for programs.
+    pub data: Value,
+}
+
+impl Answer {
+    /// Leaves out the rows that no longer fit. Done once, at the door.
+    #[must_use]
+    pub fn trimmed(mut self) -> Self {
+        let mut length = 0;
+        let fitting = self.rows.iter().take_while(|row| {
+            length += row.text.chars().count() + 8;
+            length <= LONGEST_TEXT
+        });
+        let kept = fitting.count();
+        self.cut += (self.rows.len() - kept) as u64;
+        self.rows.truncate(kept);
+        self
+    }
+}
+
+/// Why a tool gave no answer. Every kind but the last goes back to the analyst.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "error", rename_all = "snake_case")]
+pub enum ToolError {
+    /// No such tool, or not this agent's.
+    #[error("there is no tool `{name}` here; these are: {}", .allowed.join(", "))]
+    NotAllowed {
+        /// What was asked for.
+        name: String,
+        /// What may be asked for.
+        allowed: Vec<String>,
+    },
+    /// The arguments do not fit.
+    #[error("`{tool}` does not take these arguments: {what}")]
+    BadArguments {
+        /// The tool.
+        tool: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// What was asked for does not exist.
+    #[error("{what}")]
+    NotFound {
+        /// What is missing and how to find it.
+        what: String,
+    },
+    /// What the tool reads could not be read.
+    #[error("the tool could not read its data: {what}")]
+    Unavailable {
+        /// What happened.
+        what: String,
+    },
+}
+
+impl ToolError {
+    /// The error's stable name in traces.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NotAllowed { .. } => "not_allowed",
+            Self::BadArguments { .. } => "bad_arguments",
+            Self::NotFound { .. } => "not_found",
+            Self::Unavailable { .. } => "unavailable",
+        }
+    }
+}
+
+/// A call of a tool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The tool's name.
+    pub tool: String,
+    /// Its arguments, as JSON.
+    pub arguments: Value,
+}
+
+/// A call with its outcome and the ids under which its rows may be cited.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    /// The call.
+    pub call: ToolCall,
+    /// What came of it.
+    pub outcome: Result<Answer, ToolError>,
+    /// For each row of the answer, its evidence id.
+    pub evidence: Vec<Option<EvidenceId>>,
+}
+
+impl Answered {
+    /// The rows that show events, with their ids.
+    pub fn seen(&self) -> impl Iterator<Item = (EvidenceId, &EventView)> {
+        let rows = self.outcome.iter().flat_map(|answer| &answer.rows);
+        rows.zip(&self.evidence).filter_map(|(row, id)| Some(((*id)?, row.view.as_ref()?)))
+    }
+
+    /// The answer as text, each row behind its evidence id.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let answer = match &self.outcome {
+            Ok(answer) => answer,
+            Err(error) => return format!("error: {error}"),
+        };
+        let Header { total, window, sensor, next } = &answer.header;
+        let mut lines = vec![format!("{}/{total} rows", answer.rows.len())];
+        for (name, value) in [("window", window), ("sensor", sensor), ("next", next)] {
+            if !value.is_empty() {
+                lines[0].push_str(&format!(" · {name}: {value}"));
+            }
+        }
+        for (row, id) in answer.rows.iter().zip(&self.evidence) {
+            let id = id.map_or_else(String::new, |id| format!("[{id}] "));
+            lines.push(format!("{id}{}", row.text));
+        }
+        lines.join("\n")
+    }
+}

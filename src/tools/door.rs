@@ -1,0 +1,245 @@
+//! The one door: every call of every analyst passes here.
+//!
+//! It checks the agent's list, journals the call before and after, opens its span, trims the answer, hands out
+//! evidence ids in the order asked, and answers a repeated call from what is already known. Nothing reads an
+//! event for an analyst in any other way.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tracing::Instrument;
+
+use super::answer::{Answer, Answered, ToolCall, ToolError};
+use super::registry::Registry;
+use super::tool::Scope;
+use crate::domain::draft::Draft;
+use crate::domain::ids::CaseId;
+use crate::domain::route::Tier;
+use crate::domain::trace::SpanRef;
+use crate::domain::verdict::{Question, Rejection, Verdict};
+use crate::evidence::{self, Ledger};
+use crate::journal::effects::DeskEffect;
+use crate::journal::run::{Asked, Begun, Run, RunError};
+use crate::knowledge::canonical;
+use crate::ports::clock::Clock;
+use crate::ports::storage::StorageError;
+use crate::telemetry::{ids, spans};
+
+/// The name by which a submission is journaled and allowed.
+pub const SUBMIT: &str = "submit_verdict";
+
+/// Who passes: one investigation of one case.
+pub struct Visitor {
+    /// The case.
+    pub case: CaseId,
+    /// The tier.
+    pub tier: Tier,
+    /// The tier's span, under which calls are shown.
+    pub span: SpanRef,
+    /// The tools it may use.
+    pub allowed: Vec<String>,
+    /// What its calls may know.
+    pub scope: Scope,
+    /// What was handed out in the case so far.
+    pub ledger: Ledger,
+    /// Calls made so far.
+    pub calls: u32,
+    asked: HashMap<String, (Answered, u32)>,
+}
+
+impl Visitor {
+    /// A visitor who has asked nothing yet.
+    #[must_use]
+    pub fn new(case: CaseId, tier: Tier, span: SpanRef, allowed: Vec<String>, scope: Scope, ledger: Ledger) -> Self {
+        Self { case, tier, span, allowed, scope, ledger, calls: 0, asked: HashMap::new() }
+    }
+}
+
+/// Why the door closed.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The journal refused, or its past does not fit.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The same call came a third time: the analyst goes in circles.
+    #[error("`{tool}` was called a third time with the same arguments")]
+    Circles {
+        /// The tool.
+        tool: String,
+    },
+    /// The event store could not be read while a verdict was checked.
+    #[error(transparent)]
+    Store(#[from] StorageError),
+}
+
+/// A submission's outcome: a verdict, or every reason why it is none.
+pub type Judgement = Result<Verdict, Vec<Rejection>>;
+
+/// The door and the tools behind it.
+#[derive(Clone)]
+pub struct Door {
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+}
+
+impl Door {
+    /// A door to these tools.
+    #[must_use]
+    pub fn new(registry: Registry, clock: Arc<dyn Clock>) -> Self {
+        Self { registry, clock }
+    }
+
+    /// The tools behind it.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Answers calls that were asked together. They run side by side; `tell` writes the comment on them, which is
+    /// recorded with the last answer.
+    ///
+    /// # Errors
+    /// See [`DoorError`]. A tool's own failure is an answer, not an error.
+    pub async fn pass(
+        &self,
+        visitor: &mut Visitor,
+        run: &mut Run,
+        calls: Vec<ToolCall>,
+        tell: impl FnOnce(&[Answered]) -> Vec<DeskEffect>,
+    ) -> Result<Vec<Answered>, DoorError> {
+        let keys: Vec<String> = calls.iter().map(canonical::digest).collect();
+        let fresh: Vec<usize> = (0..calls.len()).filter(|at| is_first(visitor, &keys, *at)).collect();
+        let asked = fresh.iter().map(|at| Asked {
+            what: calls[*at].tool.clone(),
+            digest: keys[*at].clone(),
+            span: ids::new_span(),
+        });
+        let asked: Vec<Asked> = asked.collect();
+        let begun = run.begin::<Result<Answer, ToolError>>(&asked, self.clock.now()).await?;
+        let mut outcomes: HashMap<String, Result<Answer, ToolError>> = HashMap::new();
+        let mut running = FuturesUnordered::new();
+        for (at, step) in fresh.iter().zip(begun) {
+            let (call, key) = (&calls[*at], &keys[*at]);
+            match step {
+                Begun::Recorded { result, .. } => drop(outcomes.insert(key.clone(), result)),
+                Begun::Fresh { ordinal, span } => {
+                    let tool = &call.tool;
+                    let (case, tier, parent) = (visitor.case, visitor.tier, visitor.span);
+                    let span = spans::tool_call(parent, span, case, tier, tool, ordinal, key);
+                    let answering = self.answer(call, &visitor.allowed, &visitor.scope, span.clone());
+                    running.push(async move { (ordinal, key, answering.instrument(span).await) });
+                }
+            }
+        }
+        let mut last = None;
+        while let Some((ordinal, key, outcome)) = running.next().await {
+            outcomes.insert(key.clone(), outcome);
+            if let Some((ordinal, key)) = last.replace((ordinal, key)) {
+                run.done(ordinal, &outcomes[key], vec![], self.clock.now()).await?;
+            }
+        }
+        drop(running);
+        let answered = settle(visitor, calls, &keys, &mut outcomes)?;
+        if let Some((ordinal, key)) = last {
+            let at = keys.iter().position(|other| other == key).unwrap_or_default();
+            run.hold_back(ordinal, &answered[at].outcome, tell(&answered));
+        }
+        visitor.calls += u32::try_from(fresh.len()).unwrap_or(u32::MAX);
+        Ok(answered)
+    }
+
+    async fn answer(
+        &self,
+        call: &ToolCall,
+        allowed: &[String],
+        scope: &Scope,
+        span: tracing::Span,
+    ) -> Result<Answer, ToolError> {
+        let tool = self.registry.get(&call.tool).filter(|_| allowed.contains(&call.tool));
+        let outcome = match tool {
+            Some(tool) => tool.answer(&call.arguments, scope).await.map(Answer::trimmed),
+            None => Err(ToolError::NotAllowed { name: call.tool.clone(), allowed: allowed.to_vec() }),
+        };
+        match &outcome {
+            Ok(answer) => spans::record_rows(&span, answer.rows.len(), answer.cut > 0),
+            Err(error) => spans::record_error(&span, error.kind()),
+        }
+        outcome
+    }
+
+    /// Checks a submission against the store. The check is repeated on a resume: it only reads.
+    ///
+    /// # Errors
+    /// When the journal refuses or the store cannot be read.
+    pub async fn submit(
+        &self,
+        visitor: &Visitor,
+        run: &mut Run,
+        draft: &Draft,
+        playbook: &[Question],
+    ) -> Result<Judgement, DoorError> {
+        let asked = Asked { what: SUBMIT.into(), digest: canonical::digest(draft), span: ids::new_span() };
+        let begun = run.begin::<Vec<String>>(&[asked.clone()], self.clock.now()).await?;
+        let (ordinal, span, recorded) = match begun.first() {
+            Some(Begun::Fresh { ordinal, span }) => (*ordinal, *span, false),
+            Some(Begun::Recorded { ordinal, .. }) => (*ordinal, asked.span, true),
+            None => (0, asked.span, true),
+        };
+        let shown = match recorded {
+            true => tracing::Span::none(),
+            false => {
+                let Visitor { case, tier, span: parent, .. } = visitor;
+                spans::tool_call(*parent, span, *case, *tier, SUBMIT, ordinal, &asked.digest)
+            }
+        };
+        let Scope { events, watermark, .. } = &visitor.scope;
+        let judging = evidence::judge(events.as_ref(), &visitor.ledger, draft, playbook, *watermark);
+        let judgement = judging.instrument(shown.clone()).await?;
+        if let Err(reasons) = &judgement {
+            spans::record_rows(&shown, reasons.len(), false);
+            spans::record_error(&shown, "rejected");
+        }
+        if !recorded {
+            let reasons = texts(&judgement);
+            run.hold_back(ordinal, &reasons, vec![]);
+        }
+        Ok(judgement)
+    }
+}
+
+fn texts(judgement: &Judgement) -> Vec<String> {
+    judgement.as_ref().err().into_iter().flatten().map(ToString::to_string).collect()
+}
+
+/// A call that was not asked before, nor earlier in the same batch.
+fn is_first(visitor: &Visitor, keys: &[String], at: usize) -> bool {
+    !visitor.asked.contains_key(&keys[at]) && !keys[..at].contains(&keys[at])
+}
+
+/// Puts the outcomes in the order asked, numbers their evidence, and counts repetitions.
+fn settle(
+    visitor: &mut Visitor,
+    calls: Vec<ToolCall>,
+    keys: &[String],
+    outcomes: &mut HashMap<String, Result<Answer, ToolError>>,
+) -> Result<Vec<Answered>, DoorError> {
+    let mut answered = Vec::with_capacity(calls.len());
+    for (call, key) in calls.into_iter().zip(keys) {
+        if let Some(outcome) = outcomes.remove(key) {
+            let rows = outcome.iter().flat_map(|answer| &answer.rows);
+            let evidence = rows.map(|row| row.exhibit.as_ref().map(|exhibit| visitor.ledger.admit(exhibit))).collect();
+            let now = Answered { call, outcome, evidence };
+            visitor.asked.insert(key.clone(), (now.clone(), 1));
+            answered.push(now);
+        } else if let Some((before, times)) = visitor.asked.get_mut(key) {
+            *times += 1;
+            if *times > 2 {
+                return Err(DoorError::Circles { tool: call.tool });
+            }
+            answered.push(before.clone());
+        }
+    }
+    Ok(answered)
+}

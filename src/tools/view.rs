@@ -1,0 +1,160 @@
+//! An event as a tool shows it: the fields that say something, long values cut, nothing raw.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::entity::HostName;
+use crate::domain::event::{Event, kind_name};
+use crate::domain::evidence::Exhibit;
+use crate::domain::ids::EventId;
+use crate::domain::taint;
+
+/// Fields of `event_data` in the order in which they are worth reading.
+const TELLING: [&str; 42] = [
+    "Image",
+    "CommandLine",
+    "NewProcessName",
+    "ParentImage",
+    "ParentCommandLine",
+    "ParentProcessName",
+    "User",
+    "IntegrityLevel",
+    "OriginalFileName",
+    "CurrentDirectory",
+    "SourceImage",
+    "TargetImage",
+    "GrantedAccess",
+    "CallTrace",
+    "StartModule",
+    "StartFunction",
+    "TargetFilename",
+    "ImageLoaded",
+    "Signed",
+    "SignatureStatus",
+    "TargetObject",
+    "Details",
+    "DestinationIp",
+    "DestinationPort",
+    "DestinationHostname",
+    "QueryName",
+    "PipeName",
+    "ScriptBlockText",
+    "Path",
+    "ServiceName",
+    "ImagePath",
+    "ServiceFileName",
+    "AccountName",
+    "TaskName",
+    "TaskContent",
+    "TargetUserName",
+    "SubjectUserName",
+    "LogonType",
+    "IpAddress",
+    "ShareName",
+    "RelativeTargetName",
+    "ObjectName",
+];
+
+/// Most characters of one value in a row of many.
+pub const IN_A_ROW: usize = 300;
+
+/// Most characters of one value where an event is shown alone.
+pub const ALONE: usize = 4_000;
+
+/// What a tool shows of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventView {
+    /// The event.
+    pub event: EventId,
+    /// When it happened.
+    pub time: Timestamp,
+    /// Where.
+    pub host: HostName,
+    /// Its channel.
+    pub channel: String,
+    /// Its code.
+    pub code: u32,
+    /// `winlog.event_data` fields by name, values cut at their end.
+    pub fields: BTreeMap<String, String>,
+    /// Some value was cut; `get_event` shows more.
+    pub cut: bool,
+}
+
+impl EventView {
+    /// The telling fields, each cut to `longest` characters.
+    #[must_use]
+    pub fn row(event: &Event, longest: usize) -> Self {
+        Self::of(event, &TELLING, longest)
+    }
+
+    /// All fields, each cut to `longest` characters.
+    #[must_use]
+    pub fn whole(event: &Event, longest: usize) -> Self {
+        let data = event.document.get("winlog").and_then(|w| w.get("event_data")).and_then(|d| d.as_object());
+        let names: Vec<&str> = data.iter().flat_map(|data| data.keys()).map(String::as_str).collect();
+        Self::of(event, &names, longest)
+    }
+
+    fn of(event: &Event, names: &[&str], longest: usize) -> Self {
+        let mut cut = false;
+        let ids =
+            ["ProcessGuid", "ParentProcessGuid", "SourceProcessGUID", "TargetProcessGUID", "LogonId", "ProcessId"];
+        let fields = names.iter().chain(&ids).filter_map(|name| {
+            let value = event.data(name)?;
+            let kept: String = value.chars().take(longest).collect();
+            cut |= kept.len() < value.len();
+            Some(((*name).to_owned(), kept))
+        });
+        let fields = fields.collect();
+        Self {
+            event: event.id.clone(),
+            time: event.time,
+            host: event.host.clone(),
+            channel: event.channel.clone(),
+            code: event.code,
+            fields,
+            cut,
+        }
+    }
+
+    /// A field's value, if the event has it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).map(String::as_str)
+    }
+
+    /// `Sysmon 1`.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        kind_name(&self.channel, self.code)
+    }
+
+    /// This is Sysmon's event `code`.
+    #[must_use]
+    pub fn is_sysmon(&self, code: u32) -> bool {
+        self.code == code && self.channel == crate::domain::event::SYSMON
+    }
+
+    /// What the row stands for.
+    #[must_use]
+    pub fn exhibit(&self) -> Exhibit {
+        Exhibit::Event { event: self.event.clone() }
+    }
+
+    /// The row as one line: time, host, kind and the telling fields.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let time = self.time.strftime("%F %T%.3f");
+        let mut line = format!("{time} {} {}", self.host, self.kind());
+        let order = TELLING.iter().filter_map(|name| Some((*name, self.get(name)?)));
+        for (name, value) in order {
+            line.push_str(&format!(" {name}={}", taint::shown(value)));
+        }
+        if self.cut {
+            line.push_str(" (cut: get_event shows more)");
+        }
+        line
+    }
+}
