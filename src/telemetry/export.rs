@@ -21,44 +21,19 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::destination::{BadDestination, Destination, Protocol};
 use super::ids::JournaledIds;
 use super::semconv;
 
 /// How long the last spans may take on their way out, whatever the collector does.
 const FAREWELL: Duration = Duration::from_millis(1_500);
 
-const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
-const TRACES_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL";
-
 /// Why spans cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotExport {
-    /// The endpoint is no URL.
-    #[error("{variable} is `{endpoint}`, which is no URL such as http://localhost:4318")]
-    NotAUrl {
-        /// Where the endpoint was read.
-        variable: &'static str,
-        /// The endpoint.
-        endpoint: String,
-    },
-    /// The endpoint wants TLS.
-    #[error("{variable} is `{endpoint}`, but this build speaks no TLS; name a collector nearby by an http:// URL")]
-    NeedsTls {
-        /// Where the endpoint was read.
-        variable: &'static str,
-        /// The endpoint.
-        endpoint: String,
-    },
-    /// The protocol is none of ours.
-    #[error("{variable} is `{protocol}`; it can be `grpc` or `http/protobuf`")]
-    UnknownProtocol {
-        /// Where the protocol was read.
-        variable: &'static str,
-        /// The protocol.
-        protocol: String,
-    },
+    /// No collector is named in a way that can work.
+    #[error(transparent)]
+    Destination(#[from] BadDestination),
     /// The exporter refused its settings.
     #[error("no exporter can be made for `{endpoint}`: {cause}")]
     Exporter {
@@ -70,56 +45,6 @@ pub enum CannotExport {
     /// No thread for the exporter.
     #[error("the exporter cannot be started: {0}")]
     Runtime(#[from] io::Error),
-}
-
-/// How the collector is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// OTLP over gRPC, by custom on port 4317.
-    Grpc,
-    /// OTLP as protobuf over HTTP, by custom on port 4318.
-    HttpProtobuf,
-}
-
-/// Where spans go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The full URL, for HTTP with its path.
-    pub endpoint: String,
-}
-
-impl Destination {
-    /// The destination that OpenTelemetry's environment variables name, if they name one.
-    ///
-    /// # Errors
-    /// If a variable has a value that cannot work.
-    pub fn from_variables(read: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, CannotExport> {
-        let first_of = |names: [&'static str; 2]| {
-            names.into_iter().find_map(|name| Some((name, read(name).filter(|value| !value.is_empty())?)))
-        };
-        let Some((variable, endpoint)) = first_of([TRACES_ENDPOINT, ENDPOINT]) else { return Ok(None) };
-        if endpoint.starts_with("https://") {
-            return Err(CannotExport::NeedsTls { variable, endpoint });
-        }
-        let Some(authority) = endpoint.strip_prefix("http://").and_then(|rest| rest.split('/').next()) else {
-            return Err(CannotExport::NotAUrl { variable, endpoint });
-        };
-        let protocol = match first_of([TRACES_PROTOCOL, PROTOCOL]) {
-            Some((_, name)) if name == "grpc" => Protocol::Grpc,
-            Some((_, name)) if name == "http/protobuf" => Protocol::HttpProtobuf,
-            Some((variable, protocol)) => return Err(CannotExport::UnknownProtocol { variable, protocol }),
-            None if authority.ends_with(":4317") => Protocol::Grpc,
-            None => Protocol::HttpProtobuf,
-        };
-        // An endpoint for traces alone is taken word for word, as the specification of OTLP has it.
-        let endpoint = match protocol {
-            Protocol::HttpProtobuf if variable == ENDPOINT => format!("{}/v1/traces", endpoint.trim_end_matches('/')),
-            _ => endpoint,
-        };
-        Ok(Some(Self { protocol, endpoint }))
-    }
 }
 
 /// How many spans ended and how many of them a collector took.
@@ -177,15 +102,17 @@ impl Pipeline {
                 (exporter, Some(runtime))
             }
         };
-        // Owned by the pipeline before the exporter's fate is known: a runtime dropped in async code panics.
-        let tally = Arc::new(Tally::new(endpoint.clone()));
         let exporter = match exporter {
             Ok(exporter) => exporter,
             Err(cause) => {
-                runtime.map(Runtime::shutdown_background);
+                // Simply dropped here, the runtime would panic where this is called in async code.
+                if let Some(runtime) = runtime {
+                    runtime.shutdown_background();
+                }
                 return Err(CannotExport::Exporter { endpoint: endpoint.clone(), cause });
             }
         };
+        let tally = Arc::new(Tally::new(endpoint.clone()));
         let batch = BatchSpanProcessor::builder(Reporting { exporter, tally: tally.clone() }).build();
         let provider = provider().with_span_processor(Counting { batch, tally: tally.clone() }).build();
         Ok(Self { provider, tally, runtime })
@@ -199,7 +126,7 @@ impl Pipeline {
         layer(&self.provider)
     }
 
-    /// Sends what is queued, within [`FAREWELL`], and tells what came of all spans.
+    /// Sends what is queued, within a second and a half, and tells what came of all spans.
     pub async fn shutdown(self) -> Delivery {
         let tally = self.tally.clone();
         // Off the runtime: it blocks until the last batch is through or time is up. A panic in there loses spans only.
@@ -329,7 +256,9 @@ impl<E: SpanExporter> SpanExporter for Reporting<E> {
         let spans = batch.len() as u64;
         let result = self.exporter.export(batch).await;
         match &result {
-            Ok(()) => drop(self.tally.delivered.fetch_add(spans, Ordering::Relaxed)),
+            Ok(()) => {
+                self.tally.delivered.fetch_add(spans, Ordering::Relaxed);
+            }
             Err(error) => self.tally.report(error),
         }
         result
@@ -355,59 +284,6 @@ impl<E: SpanExporter> SpanExporter for Reporting<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn from(variables: &[(&str, &str)]) -> Result<Option<Destination>, String> {
-        let read = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Destination::from_variables(read).map_err(|error| error.to_string())
-    }
-
-    fn to(protocol: Protocol, endpoint: &str) -> Result<Option<Destination>, String> {
-        Ok(Some(Destination { protocol, endpoint: endpoint.to_owned() }))
-    }
-
-    #[test]
-    fn without_an_endpoint_nothing_is_exported() {
-        assert_eq!(from(&[]), Ok(None));
-        assert_eq!(from(&[(ENDPOINT, ""), (PROTOCOL, "grpc")]), Ok(None));
-    }
-
-    #[test]
-    fn the_port_tells_the_protocol_unless_it_is_named() {
-        let http = to(Protocol::HttpProtobuf, "http://jaeger:4318/v1/traces");
-        assert_eq!(from(&[(ENDPOINT, "http://jaeger:4318")]), http);
-        assert_eq!(from(&[(ENDPOINT, "http://jaeger:4318/")]), http);
-        assert_eq!(from(&[(ENDPOINT, "http://jaeger:4317/")]), to(Protocol::Grpc, "http://jaeger:4317/"));
-        assert_eq!(
-            from(&[(ENDPOINT, "http://jaeger:4317"), (PROTOCOL, "http/protobuf")]),
-            to(Protocol::HttpProtobuf, "http://jaeger:4317/v1/traces")
-        );
-        assert_eq!(
-            from(&[(ENDPOINT, "http://jaeger:9"), (PROTOCOL, "http/protobuf"), (TRACES_PROTOCOL, "grpc")]),
-            to(Protocol::Grpc, "http://jaeger:9")
-        );
-    }
-
-    #[test]
-    fn an_endpoint_for_traces_is_taken_word_for_word_and_first() {
-        assert_eq!(
-            from(&[(ENDPOINT, "http://a:4317"), (TRACES_ENDPOINT, "http://b:4318/otlp")]),
-            to(Protocol::HttpProtobuf, "http://b:4318/otlp")
-        );
-    }
-
-    #[test]
-    fn what_cannot_work_is_refused_in_a_sentence() {
-        let refused = |variables: &[(&str, &str)]| from(variables).unwrap_err();
-        assert_eq!(
-            refused(&[(ENDPOINT, "localhost:4318")]),
-            "OTEL_EXPORTER_OTLP_ENDPOINT is `localhost:4318`, which is no URL such as http://localhost:4318"
-        );
-        assert!(refused(&[(TRACES_ENDPOINT, "https://cloud/v1")]).contains("speaks no TLS"));
-        assert_eq!(
-            refused(&[(ENDPOINT, "http://a"), (PROTOCOL, "http/json")]),
-            "OTEL_EXPORTER_OTLP_PROTOCOL is `http/json`; it can be `grpc` or `http/protobuf`"
-        );
-    }
 
     #[tokio::test]
     async fn an_exporter_that_cannot_be_built_is_an_error_and_no_panic() {

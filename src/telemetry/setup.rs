@@ -10,7 +10,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use super::export::{Delivery, Destination, Pipeline};
+use super::destination::Destination;
+use super::export::{CannotExport, Delivery, Pipeline};
 
 /// The environment variable that says what is logged.
 pub const LOG_VARIABLE: &str = "WATCHFLOOR_LOG";
@@ -19,7 +20,7 @@ pub const LOG_VARIABLE: &str = "WATCHFLOOR_LOG";
 const DEFAULT_LOG: &str = "warn";
 
 /// Crates whose logs tell of their own inner life. They come first in the filter, so that asking for one brings it back.
-const QUIET: &str = "hyper=off,hyper_util=off,reqwest=off,tonic=off,h2=off,opentelemetry=off,ractor=off";
+const QUIET: &str = "hyper=off,hyper_util=off,reqwest=off,tonic=off,tower=off,h2=off,opentelemetry=off,ractor=off";
 
 /// Holds traces open. Dropped, it sends the last of them and takes at most a short while for it.
 #[derive(Debug)]
@@ -47,8 +48,7 @@ impl Telemetry {
 /// May be called inside a runtime or outside of any.
 pub fn init(log_filter: Option<&str>) -> Telemetry {
     let read = |name: &str| env::var(name).ok();
-    let destination = Destination::from_variables(read);
-    let pipeline = match destination.and_then(|to| to.as_ref().map(Pipeline::open).transpose()) {
+    let pipeline = match open(read) {
         Ok(pipeline) => pipeline,
         Err(cause) => {
             say(format_args!("traces are not exported: {cause}"));
@@ -65,6 +65,11 @@ pub fn init(log_filter: Option<&str>) -> Telemetry {
         say(format_args!("logs and traces are off: {cause}"));
     }
     Telemetry { pipeline }
+}
+
+/// The pipeline to the collector that the environment names, if it names one.
+fn open(read: impl Fn(&str) -> Option<String>) -> Result<Option<Pipeline>, CannotExport> {
+    Destination::from_variables(read)?.as_ref().map(Pipeline::open).transpose()
 }
 
 /// Log lines on standard error, where they do not mix with what a command prints.

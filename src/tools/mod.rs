@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod door;
 pub mod events;
 pub mod process_tree;
+pub mod recorded;
 pub mod registry;
 pub mod tool;
 pub mod verdict;

@@ -1,0 +1,103 @@
+//! Assembly: the one place that names adapters and puts a floor together.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::faults::{AbortingJournal, Faults};
+use super::shared::Shared;
+use super::state_folder::StateFolder;
+use crate::adapters::embedded::cases::EmbeddedDesk;
+use crate::adapters::embedded::events::EmbeddedEvents;
+use crate::adapters::embedded::journal::EmbeddedJournal;
+use crate::adapters::embedded::sqlite::Limits;
+use crate::analyst::agent::{Agent, AgentError};
+use crate::analyst::driver::{Driver, Seat};
+use crate::analyst::{Analyst, rules::RuleAnalyst};
+use crate::domain::route::{RoutePolicy, Tier};
+use crate::journal::alert_log::AlertLog;
+use crate::ports::clock::{Clock, SystemClock};
+use crate::ports::desk::CaseDesk;
+use crate::ports::events::EventStore;
+use crate::ports::journal::{Journal, JournalError};
+use crate::ports::storage::StorageError;
+use crate::tools::door::Door;
+use crate::tools::registry::Registry;
+
+/// The stores of a state folder, open.
+#[derive(Clone)]
+pub struct Stores {
+    /// The journal.
+    pub journal: Arc<dyn Journal>,
+    /// The events.
+    pub events: Arc<dyn EventStore>,
+    /// The case desk.
+    pub desk: Arc<dyn CaseDesk>,
+}
+
+impl Stores {
+    /// Opens the embedded stores of a folder.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn open(folder: &Path, faults: &Faults) -> Result<Self, StorageError> {
+        let limits = Limits { max_pages: faults.max_pages, ..Limits::default() };
+        let journal: Arc<dyn Journal> = Arc::new(EmbeddedJournal::open_within(folder, limits)?);
+        let journal = match faults.abort_after_append {
+            Some(appends) => Arc::new(AbortingJournal::new(journal, appends)),
+            None => journal,
+        };
+        Ok(Self {
+            journal,
+            events: Arc::new(EmbeddedEvents::open_within(folder, limits)?),
+            desk: Arc::new(EmbeddedDesk::open_within(folder, limits)?),
+        })
+    }
+}
+
+/// Why a floor could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    /// An agent's configuration is unsound.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// The journal could not be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// A floor's shared parts, with the built-in analyst at both tiers.
+///
+/// # Errors
+/// See [`AssemblyError`].
+pub async fn assemble(folder: &StateFolder, stores: Stores, faults: Faults) -> Result<Arc<Shared>, AssemblyError> {
+    let name = format!("floor:{}", folder.path().display());
+    assemble_with(name, stores, faults, Arc::new(SystemClock), Arc::new(RuleAnalyst), Arc::new(RuleAnalyst)).await
+}
+
+/// A floor's shared parts, with these analysts and this clock.
+///
+/// # Errors
+/// See [`AssemblyError`].
+pub async fn assemble_with(
+    name: String,
+    stores: Stores,
+    faults: Faults,
+    clock: Arc<dyn Clock>,
+    tier1: Arc<dyn Analyst>,
+    tier2: Arc<dyn Analyst>,
+) -> Result<Arc<Shared>, AssemblyError> {
+    let Stores { journal, events, desk } = stores;
+    let registry = Registry::standard();
+    let seat = |tier, analyst| Ok::<_, AgentError>(Seat { agent: Agent::shipped(tier, &registry)?, analyst });
+    let driver = Driver {
+        alerts: Arc::new(AlertLog::open(journal.clone()).await?),
+        tier1: seat(Tier::One, tier1)?,
+        tier2: seat(Tier::Two, tier2)?,
+        door: Door::new(registry.clone(), clock.clone()),
+        policy: RoutePolicy::default(),
+        journal,
+        events,
+        clock,
+    };
+    Ok(Arc::new(Shared::new(driver, desk, faults, name)))
+}

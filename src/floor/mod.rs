@@ -1,0 +1,20 @@
+//! The floor: supervised actors that carry cases from an alert to a judged, written case.
+//!
+//! Messages are hints; the journal is the truth. Every actor finds its work in the journal when it starts and on
+//! every tick, so a lost message, a dead actor or a killed process changes no outcome. [`messages`] shows the
+//! whole protocol on one page; [`tree`] starts and supervises it; [`assembly`] is the one place that names
+//! adapters; [`control`] lets other commands ask a floor that is running.
+
+pub mod assembly;
+pub mod case_writer;
+pub mod control;
+pub mod desk;
+pub mod faults;
+pub mod gatekeeper;
+pub mod import;
+pub mod intake;
+pub mod messages;
+pub mod queries;
+pub mod shared;
+pub mod state_folder;
+pub mod tree;
