@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod adapters;
 pub mod analyst;
+pub mod detection;
 pub mod domain;
 pub mod evidence;
+pub mod floor;
 pub mod journal;
 pub mod knowledge;
 pub mod ports;

@@ -141,11 +141,11 @@ pub struct AbsenceClaim {
 pub struct SensorSeen {
     /// Events of the kind within the window and 24 h on each side.
     pub count: u64,
-    /// The last one before the window's end.
+    /// The last one at or before the window's start, up to 24 h back.
     pub last_before: Option<Timestamp>,
-    /// The first one after the window's start.
+    /// The first one at or after the window's end, up to 24 h on.
     pub first_after: Option<Timestamp>,
-    /// A log was cleared or the sensor stopped or was reconfigured in that time.
+    /// A log was cleared or the sensor stopped, failed or was reconfigured in that time, the days around it included.
     pub tampered: bool,
 }
 

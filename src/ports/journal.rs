@@ -61,9 +61,9 @@ pub struct Row {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("row {seq} of stream {stream} is damaged: {what}")]
 pub struct Damage {
-    /// The stream.
+    /// The stream; `outbox` for an effect and `blob/<hash>` for a blob.
     pub stream: Stream,
-    /// The number.
+    /// The number; an effect's place. Of a gap in the numbering, the first number that is missing.
     pub seq: u64,
     /// What is wrong.
     pub what: String,
@@ -183,7 +183,7 @@ pub struct Append {
     pub expected: Expected,
     /// The lease under which the writer works, if it needs one.
     pub lease: Option<Lease>,
-    /// The records.
+    /// The records. The latest of their times is the append's: leases are extended and waiting begins from it.
     pub records: Vec<NewRecord>,
     /// Effects planned by them.
     pub effects: Vec<NewEffect>,
@@ -282,7 +282,7 @@ pub trait Journal: Send + Sync {
     /// Frees every item that `owner` holds, for an owner that starts again and knows it holds nothing.
     async fn release_all(&self, owner: &str) -> Result<(), JournalError>;
 
-    /// Effects of `target` that are not confirmed, oldest first.
+    /// Effects of `target` that are not confirmed, oldest first. A damaged one is quarantined and left out.
     async fn effects(&self, target: &str) -> Result<Vec<Effect>, JournalError>;
 
     /// Marks effects as sent and returns once that is on disk: only then may they be carried out.

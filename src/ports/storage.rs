@@ -1,7 +1,7 @@
 //! What every store can say when it refuses, whichever port it serves.
 
 /// Why a store could not be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
     /// The disk is full.
     #[error(

@@ -1,0 +1,520 @@
+//! One SQLite file with a writer thread and a few readers, which all three stores are built on.
+//!
+//! Writes are grouped: the writer takes every job that is already queued, runs each in a savepoint of one
+//! transaction, commits, and only then answers. It never waits for more to come, so a lone write is committed
+//! at once and many at a time share one commit. Whoever has an answer can read what it wrote: the readers
+//! begin after the commit.
+//!
+//! Commits survive the death of the process; [`Database::write_durably`] also waits for the disk.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::oneshot;
+
+use crate::ports::storage::StorageError;
+
+/// Jobs that share one commit, at most: a bound on how long the first of them waits.
+const LARGEST_GROUP: usize = 256;
+/// Reading connections: two, so that a long search does not hold up a short look.
+const READERS: usize = 2;
+/// How long to wait for another process (a person with a database browser) to let go of the file.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The only I/O error that means a full disk: SQLite could not grow the index of its write-ahead log
+/// (`SQLITE_IOERR_SHMSIZE`). A write that finds no space is reported as `SQLITE_FULL` already.
+const NO_SPACE_FOR_INDEX: i32 = 10 | (19 << 8);
+
+/// Bounds on a store. Tests use them to fill a disk that is not full.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// The file may have this many pages of 4 KiB.
+    pub max_pages: Option<u32>,
+}
+
+/// Why a job on the database ended without a result.
+pub(super) enum Failure<E> {
+    /// SQLite refused.
+    Sql(rusqlite::Error),
+    /// The store's own rules refused. Nothing the job wrote is kept.
+    Refused(E),
+}
+
+impl<E> From<rusqlite::Error> for Failure<E> {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+/// An open file. Dropping it ends its threads and folds the write-ahead log into the file.
+pub(super) struct Database {
+    path: Arc<str>,
+    // Options only so that `drop` can hang up before it waits for the threads.
+    writes: Option<Sender<WriteJob>>,
+    reads: Option<Sender<ReadJob>>,
+    writer: Option<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Database {
+    /// Opens or creates the file. `formats[n]` is the SQL that brings a file of format `n` to format `n + 1`;
+    /// format 0 is an empty file.
+    pub(super) fn open(path: &Path, limits: Limits, formats: &[&str]) -> Result<Self, StorageError> {
+        let shown: Arc<str> = path.display().to_string().into();
+        let refused = |error: rusqlite::Error| storage_error(&shown, &error);
+        let connection = Connection::open(path).map_err(refused)?;
+        configure(&connection, limits).map_err(refused)?;
+        upgrade(&connection, &shown, formats)?;
+
+        let (writes, write_jobs) = channel();
+        let (reads, read_jobs) = channel();
+        let read_jobs = Arc::new(Mutex::new(read_jobs));
+        let mut database =
+            Self { path: shown.clone(), writes: Some(writes), reads: Some(reads), writer: None, readers: vec![] };
+        database.writer = Some(database.spawn("writer", {
+            let path = shown.clone();
+            move || write_until_closed(&connection, &path, &write_jobs)
+        })?);
+        for _ in 0..READERS {
+            let connection = open_reader(path).map_err(refused)?;
+            let jobs = read_jobs.clone();
+            let reader = database.spawn("reader", move || read_until_closed(&connection, &jobs))?;
+            database.readers.push(reader);
+        }
+        Ok(database)
+    }
+
+    /// Runs a job in a transaction; returns once it is committed, so that it survives the process's death.
+    pub(super) async fn write<T, E>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, Failure<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StorageError> + Send + 'static,
+    {
+        self.submit(false, job).await
+    }
+
+    /// As [`Self::write`], and returns only once it is on the disk, so that it survives a power cut.
+    pub(super) async fn write_durably<T, E>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, Failure<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StorageError> + Send + 'static,
+    {
+        self.submit(true, job).await
+    }
+
+    /// Runs a job on a reading connection; it sees every write that was answered before.
+    pub(super) async fn read<T, E>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, Failure<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StorageError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let path = self.path.clone();
+        let job: ReadJob = Box::new(move |connection| {
+            let result = job(connection).map_err(|failure| failure.told_of(&path));
+            // A caller that stopped waiting does not need the answer.
+            let _ = reply.send(result);
+        });
+        self.send(self.reads.as_ref(), job)?;
+        answer.await.unwrap_or_else(|_| Err(self.gone().into()))
+    }
+
+    /// An error of this file in a sentence.
+    pub(super) fn unusable(&self, what: impl Into<String>) -> StorageError {
+        StorageError::Unusable { path: self.path.to_string(), what: what.into() }
+    }
+
+    async fn submit<T, E>(
+        &self,
+        durable: bool,
+        job: impl FnOnce(&Connection) -> Result<T, Failure<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StorageError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let work = Box::new(Request { job: Some(job), result: None, reply, path: self.path.clone() });
+        self.send(self.writes.as_ref(), WriteJob { durable, work })?;
+        answer.await.unwrap_or_else(|_| Err(self.gone().into()))
+    }
+
+    fn send<J>(&self, jobs: Option<&Sender<J>>, job: J) -> Result<(), StorageError> {
+        jobs.and_then(|jobs| jobs.send(job).ok()).ok_or_else(|| self.gone())
+    }
+
+    fn gone(&self) -> StorageError {
+        self.unusable("a step in its code broke off unexpectedly; this is a fault of watchfloor, and its log says more")
+    }
+
+    fn spawn(&self, role: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StorageError> {
+        let file = self.path.rsplit(['/', '\\']).next().unwrap_or_default();
+        Builder::new()
+            .name(format!("{role} {file}"))
+            .spawn(run)
+            .map_err(|error| self.unusable(format!("the system gives no thread for it ({error})")))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Readers first: the connection that closes last folds the log into the file, and readers may not write.
+        self.reads = None;
+        let readers = self.readers.drain(..).map(JoinHandle::join).filter(Result::is_err).count();
+        self.writes = None;
+        let writer = self.writer.take().map_or(0, |writer| usize::from(writer.join().is_err()));
+        if readers + writer > 0 {
+            tracing::error!(path = %self.path, "a thread of the store had panicked");
+        }
+    }
+}
+
+/// Runs every job that is queued in one transaction, then waits for the next.
+fn write_until_closed(connection: &Connection, path: &str, jobs: &Receiver<WriteJob>) {
+    let mut waits_for_disk = false;
+    while let Ok(first) = jobs.recv() {
+        let mut group: VecDeque<_> = std::iter::once(first).chain(jobs.try_iter()).take(LARGEST_GROUP).collect();
+        while !group.is_empty() {
+            commit_group(connection, path, &mut group, &mut waits_for_disk);
+        }
+    }
+}
+
+/// Runs the group's jobs, each in its savepoint, commits them together and answers them.
+///
+/// Some errors, a full disk among them, make SQLite roll back the whole transaction: then the jobs that ran
+/// are answered with the error, and the others stay in the group for the next transaction.
+fn commit_group(connection: &Connection, path: &str, group: &mut VecDeque<WriteJob>, waits_for_disk: &mut bool) {
+    let mut ran = Vec::with_capacity(group.len());
+    let durable = group.iter().any(|job| job.durable);
+    let mut committed = begin(connection, durable, waits_for_disk).map_err(|error| storage_error(path, &error));
+    if committed.is_err() {
+        ran.extend(group.drain(..).map(|job| job.work));
+    }
+    while committed.is_ok()
+        && let Some(mut job) = group.pop_front()
+    {
+        committed = run_in_savepoint(connection, path, job.work.as_mut());
+        ran.push(job.work);
+    }
+    if committed.is_ok() {
+        committed = execute(connection, "COMMIT").map_err(|error| storage_error(path, &error));
+    }
+    if committed.is_err() && !connection.is_autocommit() {
+        // Nothing of it may stay. Should even this fail, the next BEGIN fails too and says why.
+        let _ = execute(connection, "ROLLBACK");
+    }
+    for work in ran {
+        work.answer(committed.clone());
+    }
+}
+
+/// The safety level cannot be changed within a transaction, so the whole group takes that of its strictest job.
+fn begin(connection: &Connection, durable: bool, waits_for_disk: &mut bool) -> rusqlite::Result<()> {
+    if durable != *waits_for_disk {
+        connection.execute_batch(if durable { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
+        *waits_for_disk = durable;
+    }
+    execute(connection, "BEGIN IMMEDIATE")
+}
+
+/// Runs one job so that its failure undoes only what it wrote; an error means that the transaction is lost.
+fn run_in_savepoint(connection: &Connection, path: &str, work: &mut dyn Work) -> Result<(), StorageError> {
+    let told = |error: rusqlite::Error| storage_error(path, &error);
+    execute(connection, "SAVEPOINT job").map_err(told)?;
+    // A panic is answered like any failure: statements reset themselves when they are dropped.
+    let outcome = catch_unwind(AssertUnwindSafe(|| work.run(connection))).unwrap_or(Outcome::Refused);
+    match outcome {
+        Outcome::Done => {}
+        Outcome::Broken(error) if connection.is_autocommit() => return Err(error),
+        Outcome::Refused | Outcome::Broken(_) => execute(connection, "ROLLBACK TO job").map_err(told)?,
+    }
+    execute(connection, "RELEASE job").map_err(told)
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// Runs the jobs that come; several readers take turns at one queue.
+fn read_until_closed(connection: &Connection, jobs: &Mutex<Receiver<ReadJob>>) {
+    loop {
+        // Nothing can panic while the lock is held, so a poisoned lock is as good as any.
+        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        // A panic drops the caller's reply channel, which tells the caller; the reader serves the next one.
+        let _ = catch_unwind(AssertUnwindSafe(|| job(connection)));
+    }
+}
+
+type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
+
+struct WriteJob {
+    durable: bool,
+    work: Box<dyn Work>,
+}
+
+/// A job in two halves, because its answer has to wait for the commit.
+trait Work: Send {
+    fn run(&mut self, connection: &Connection) -> Outcome;
+    fn answer(self: Box<Self>, committed: Result<(), StorageError>);
+}
+
+enum Outcome {
+    /// To be committed.
+    Done,
+    /// To be undone, by the store's own rules or because the job panicked.
+    Refused,
+    /// To be undone, because SQLite refused.
+    Broken(StorageError),
+}
+
+struct Request<F, T, E> {
+    job: Option<F>,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+    path: Arc<str>,
+}
+
+impl<F, T, E> Work for Request<F, T, E>
+where
+    F: FnOnce(&Connection) -> Result<T, Failure<E>> + Send,
+    T: Send,
+    E: From<StorageError> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> Outcome {
+        let Some(job) = self.job.take() else { return Outcome::Refused };
+        match job(connection) {
+            Ok(value) => {
+                self.result = Some(Ok(value));
+                Outcome::Done
+            }
+            Err(Failure::Refused(error)) => {
+                self.result = Some(Err(error));
+                Outcome::Refused
+            }
+            Err(Failure::Sql(error)) => {
+                let error = storage_error(&self.path, &error);
+                self.result = Some(Err(error.clone().into()));
+                Outcome::Broken(error)
+            }
+        }
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StorageError>) {
+        let result = match committed {
+            // What a job found before a commit that failed is not true: even a refusal may rest on it.
+            Err(error) => Some(Err(error.into())),
+            Ok(()) => self.result,
+        };
+        // Without a result the job panicked, and dropping the channel says so. A caller that stopped waiting
+        // changes nothing about what is committed.
+        if let Some(result) = result {
+            let _ = self.reply.send(result);
+        }
+    }
+}
+
+fn configure(connection: &Connection, limits: Limits) -> rusqlite::Result<()> {
+    connection.busy_timeout(PATIENCE)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = NORMAL;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA foreign_keys = OFF;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if let Some(pages) = limits.max_pages {
+        connection.pragma_update(None, "max_page_count", pages)?;
+    }
+    Ok(())
+}
+
+fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.execute_batch("PRAGMA temp_store = MEMORY")?;
+    Ok(connection)
+}
+
+/// Brings the file to the newest format in one transaction, or refuses a file that is newer still.
+fn upgrade(connection: &Connection, path: &str, formats: &[&str]) -> Result<(), StorageError> {
+    let refused = |error: rusqlite::Error| storage_error(path, &error);
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(refused)?;
+    let known = signed(formats.len() as u64);
+    let Some(steps) = usize::try_from(found).ok().and_then(|found| formats.get(found..)) else {
+        return Err(StorageError::NewerFormat { path: path.to_owned(), found, known });
+    };
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("BEGIN IMMEDIATE; {} PRAGMA user_version = {known}; COMMIT;", steps.concat());
+    connection.execute_batch(&sql).map_err(refused)
+}
+
+/// What SQLite said, in words that tell a person what to do.
+fn storage_error(path: &str, error: &rusqlite::Error) -> StorageError {
+    let path = path.to_owned();
+    let code = error.sqlite_error_code();
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    if code == Some(ErrorCode::DiskFull) || extended == Some(NO_SPACE_FOR_INDEX) {
+        return StorageError::DiskFull { path };
+    }
+    let what = match code {
+        Some(ErrorCode::CannotOpen) => "its folder is missing or may not be written".to_owned(),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => "it may be read but not written".to_owned(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another program holds it: close that program and try again".to_owned()
+        }
+        Some(ErrorCode::NotADatabase) => "it is not a store of watchfloor, or its beginning was overwritten".to_owned(),
+        Some(ErrorCode::DatabaseCorrupt) => format!("its structure is damaged ({error}): restore it from a copy"),
+        Some(ErrorCode::SystemIoFailure) => format!("the disk reported an error ({error})"),
+        _ => error.to_string(),
+    };
+    StorageError::Unusable { path, what }
+}
+
+impl<E: From<StorageError>> Failure<E> {
+    fn told_of(self, path: &str) -> E {
+        match self {
+            Self::Sql(error) => storage_error(path, &error).into(),
+            Self::Refused(error) => error,
+        }
+    }
+}
+
+/// A count as SQLite keeps it. Nothing the floor counts comes near the limit.
+pub(super) fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A count as it was kept; a negative one was never written by us.
+pub(super) fn unsigned(kept: i64) -> u64 {
+    u64::try_from(kept).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMATS: [&str; 1] = ["CREATE TABLE word(text TEXT NOT NULL);"];
+
+    type Answer<T> = Result<T, StorageError>;
+
+    fn open(folder: &tempfile::TempDir, limits: Limits) -> Answer<Database> {
+        Database::open(&folder.path().join("words.db"), limits, &FORMATS)
+    }
+
+    async fn add(database: &Database, word: &str) -> Answer<()> {
+        let word = word.to_owned();
+        database.write(move |c| Ok(c.execute("INSERT INTO word VALUES(?1)", [word]).map(drop)?)).await
+    }
+
+    async fn count(database: &Database) -> i64 {
+        let counted: Answer<i64> =
+            database.read(|c| Ok(c.query_row("SELECT count(*) FROM word", [], |row| row.get(0))?)).await;
+        counted.expect("it can be read")
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_or_panics_undoes_only_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = open(&folder, Limits::default()).expect("it opens");
+        // Held up by the first job, the others are one group.
+        let slow = database.write(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            Ok::<_, Failure<StorageError>>(())
+        });
+        let wrong = database.write(|c| {
+            c.execute("INSERT INTO word VALUES('gone')", [])?;
+            Ok::<_, Failure<StorageError>>(c.execute("INSERT INTO nothing VALUES(1)", []).map(drop)?)
+        });
+        let panics = database.write::<(), StorageError>(|c| {
+            c.execute("INSERT INTO word VALUES('gone')", [])?;
+            panic!("a job's own fault")
+        });
+        let (slow, before, wrong, panics, after) =
+            tokio::join!(slow, add(&database, "before"), wrong, panics, add(&database, "after"));
+        assert!(slow.is_ok() && before.is_ok() && after.is_ok());
+        assert!(wrong.is_err() && panics.is_err());
+        let panicked: Answer<()> = database.read(|_| panic!("a reader's fault")).await;
+        assert!(matches!(panicked, Err(StorageError::Unusable { .. })));
+        assert_eq!(count(&database).await, 2);
+    }
+
+    #[tokio::test]
+    async fn durable_and_ordinary_writes_alternate() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = open(&folder, Limits::default()).expect("it opens");
+        for _ in 0..3 {
+            add(&database, "plain").await.expect("it is written");
+            let durable: Answer<()> =
+                database.write_durably(|c| Ok(c.execute("INSERT INTO word VALUES('d')", []).map(drop)?)).await;
+            durable.expect("it is written");
+        }
+        assert_eq!(count(&database).await, 6);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_passes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = open(&folder, Limits { max_pages: Some(8) }).expect("it opens");
+        let long = "word ".repeat(400);
+        let mut written = 0;
+        let refusal = loop {
+            // In groups, because a full disk undoes a whole transaction and its group must hear of it.
+            let answers = futures::future::join_all((0..4).map(|_| add(&database, &long))).await;
+            written += answers.iter().filter(|answer| answer.is_ok()).count();
+            if let Some(Err(refusal)) = answers.into_iter().find(Result::is_err) {
+                break refusal;
+            }
+        };
+        assert!(matches!(refusal, StorageError::DiskFull { .. }), "{refusal}");
+        assert_eq!(count(&database).await, i64::try_from(written).expect("a few"));
+        drop(database);
+        let roomy = open(&folder, Limits::default()).expect("it opens");
+        add(&roomy, &long).await.expect("there is room again");
+        assert_eq!(count(&roomy).await, i64::try_from(written).expect("a few") + 1);
+    }
+
+    #[test]
+    fn a_newer_format_and_a_foreign_file_are_refused_in_a_sentence() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(open(&folder, Limits::default()).expect("it opens"));
+        let path = folder.path().join("words.db");
+        let raw = Connection::open(&path).expect("it opens");
+        raw.pragma_update(None, "user_version", 7).expect("it is set");
+        drop(raw);
+        let refusal = open(&folder, Limits::default()).err().expect("it is newer");
+        assert!(refusal.to_string().contains("has format 7, and this version reads up to 1"), "{refusal}");
+        std::fs::write(&path, "not a database at all ".repeat(100)).expect("it is written");
+        let refusal = open(&folder, Limits::default()).err().expect("it is foreign");
+        assert!(refusal.to_string().contains("not a store of watchfloor"), "{refusal}");
+        let nowhere = Database::open(&folder.path().join("none/words.db"), Limits::default(), &FORMATS);
+        let refusal = nowhere.err().expect("there is no folder");
+        assert!(refusal.to_string().contains("folder is missing"), "{refusal}");
+    }
+
+    #[test]
+    fn dropping_folds_the_log_into_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(open(&folder, Limits::default()).expect("it opens"));
+        let files = std::fs::read_dir(folder.path()).expect("it can be listed").count();
+        assert_eq!(files, 1, "no write-ahead log is left");
+    }
+}

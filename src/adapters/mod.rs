@@ -1,0 +1,3 @@
+//! What implements the ports; named only where the floor is assembled.
+
+pub mod embedded;
