@@ -3,6 +3,7 @@
 
 pub mod adapters;
 pub mod analyst;
+pub mod cli;
 pub mod detection;
 pub mod domain;
 pub mod evidence;

@@ -22,13 +22,12 @@ use crate::domain::route::{CaseFacts, MandatoryHuman, Route, RoutePolicy, Tier, 
 use crate::domain::taint;
 use crate::domain::trace::SpanRef;
 use crate::domain::verdict::Verdict;
-use crate::evidence::Ledger;
 use crate::journal::alert_log::AlertLog;
 use crate::journal::case_log::{Attempt, CaseLog};
 use crate::journal::case_stream::{Batch, CaseStream};
 use crate::journal::desired;
 use crate::journal::effects::comment;
-use crate::journal::entry::{CaseEntry, Handover, Payload, Pins};
+use crate::journal::entry::{CaseEntry, Handover, Pins};
 use crate::journal::root_span;
 use crate::journal::run::{Asked, Begun, Run, RunError};
 use crate::knowledge::canonical;
@@ -37,8 +36,9 @@ use crate::ports::events::{EventQuery, EventStore, Kind};
 use crate::ports::journal::{Journal, JournalError, Lease, Queue, QueueChange};
 use crate::ports::storage::StorageError;
 use crate::telemetry::{ids, spans};
-use crate::tools::answer::{Answer, Answered, ToolError};
+use crate::tools::answer::Answered;
 use crate::tools::door::{Door, DoorError, Visitor};
+use crate::tools::recorded;
 use crate::tools::tool::Scope;
 
 /// A wait up to this long is waited out; a longer one parks the case and frees the slot.
@@ -307,7 +307,7 @@ impl Driver {
         if resumed {
             spans::record_resumed(&span);
         }
-        let ledger = ledger_before(self.journal.as_ref(), log, attempt.number).await?;
+        let ledger = recorded::ledger(self.journal.as_ref(), log, attempt.number).await?;
         let taint = alerts.iter().flat_map(|alert| &alert.matched).find_map(|quote| taint::of(&quote.value));
         let owned: Arc<Vec<Alert>> = Arc::new(alerts.iter().map(|alert| alert.as_ref().clone()).collect());
         let scope = Scope { alerts: owned.clone(), events: self.events.clone(), watermark: attempt.watermark };
@@ -622,21 +622,4 @@ fn card(verdict: &Verdict, analyst: &str, tier: Tier) -> serde_json::Value {
 fn broken_twice(attempt: &Attempt) -> Option<u32> {
     let times = |ordinal: &u32| attempt.broke_at.iter().filter(|other| *other == ordinal).count();
     attempt.broke_at.iter().find(|ordinal| times(ordinal) >= 2).copied()
-}
-
-/// The evidence ids that earlier attempts handed out, from their recorded answers.
-async fn ledger_before(journal: &dyn Journal, log: &CaseLog, attempt: u32) -> Result<Ledger, JournalError> {
-    let mut ledger = Ledger::default();
-    for earlier in log.attempts.iter().filter(|earlier| earlier.number < attempt) {
-        for step in earlier.steps.values().filter(|step| step.what != "move") {
-            let Some((_, payload)) = &step.done else { continue };
-            let outcome: Option<Result<Answer, ToolError>> = match payload {
-                Payload::Inline(value) => serde_json::from_value(value.clone()).ok(),
-                Payload::Blob(hash) => journal.blob(hash).await?.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
-            };
-            let rows = outcome.into_iter().flatten().flat_map(|answer| answer.rows);
-            rows.filter_map(|row| row.exhibit).for_each(|exhibit| drop(ledger.admit(&exhibit)));
-        }
-    }
-    Ok(ledger)
 }

@@ -161,11 +161,7 @@ impl State {
         let Some(attempt) = stream.log().running() else { return Ok(()) };
         let open = attempt.steps.iter().find(|(_, step)| step.done.is_none()).map(|(ordinal, _)| *ordinal);
         let next = attempt.steps.keys().next_back().map_or(1, |last| last + 1);
-        let entry = CaseEntry::Broke {
-            attempt: attempt.number,
-            ordinal: open.unwrap_or(next),
-            what: what.to_owned(),
-        };
+        let entry = CaseEntry::Broke { attempt: attempt.number, ordinal: open.unwrap_or(next), what: what.to_owned() };
         stream.append(Batch { entries: vec![entry], ..Batch::default() }, self.shared.clock.now()).await
     }
 }

@@ -11,9 +11,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::messages::Role;
-use crate::ports::journal::{
-    Append, CheckReport, Effect, Journal, JournalError, Lease, Pending, Queue, Row, Stream,
-};
+use crate::ports::journal::{Append, CheckReport, Effect, Journal, JournalError, Lease, Pending, Queue, Row, Stream};
 
 /// The environment variable.
 pub const VARIABLE: &str = "WATCHFLOOR_FAULT";
@@ -116,7 +114,13 @@ impl Journal for AbortingJournal {
         self.inner.streams(prefix).await
     }
 
-    async fn claim(&self, queue: Queue, owner: &str, ttl: Duration, now: Timestamp) -> Result<Option<Lease>, JournalError> {
+    async fn claim(
+        &self,
+        queue: Queue,
+        owner: &str,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Option<Lease>, JournalError> {
         self.inner.claim(queue, owner, ttl, now).await
     }
 

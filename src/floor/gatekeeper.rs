@@ -96,9 +96,7 @@ impl State {
     /// Begins to gather facts for every case that waits.
     async fn claim(&mut self, myself: &ActorRef<GatekeeperMessage>) -> Result<(), JournalError> {
         let owner = self.shared.actor(Role::Gatekeeper);
-        while let Some(lease) =
-            self.shared.journal.claim(Queue::Gate, &owner, LEASE, self.shared.clock.now()).await?
-        {
+        while let Some(lease) = self.shared.journal.claim(Queue::Gate, &owner, LEASE, self.shared.clock.now()).await? {
             let (shared, myself) = (self.shared.clone(), myself.clone());
             self.gathering.spawn(async move {
                 let gathered = gather(&shared, lease).await;
@@ -122,7 +120,12 @@ impl State {
         Ok(())
     }
 
-    async fn answer(&mut self, case: CaseId, lease: &Lease, proposals: Vec<(Proposal, Facts)>) -> Result<(), JournalError> {
+    async fn answer(
+        &mut self,
+        case: CaseId,
+        lease: &Lease,
+        proposals: Vec<(Proposal, Facts)>,
+    ) -> Result<(), JournalError> {
         let mut decisions = Vec::new();
         for (proposal, facts) in proposals {
             let known = self.ledger.rows().iter().find(|row| row.proposal.id == proposal.id);

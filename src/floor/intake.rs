@@ -186,7 +186,13 @@ impl State {
                 return None;
             }
             let entries = vec![CaseEntry::Absorbed { case, alerts: alerts.clone(), reason: reason.to_owned() }];
-            Some(reopened(&shared, stream, entries, &format!("absorbed/{case}"), &format!("{case} is the same incident, {reason}")))
+            Some(reopened(
+                &shared,
+                stream,
+                entries,
+                &format!("absorbed/{case}"),
+                &format!("{case} is the same incident, {reason}"),
+            ))
         })
         .await?;
         let shared = self.shared.clone();
@@ -291,10 +297,17 @@ fn gathered(alerts: &[Arc<Alert>]) -> String {
     hosts.dedup();
     let mut loudest: Vec<_> = rules.values().collect();
     loudest.sort_by_key(|(alert, count)| (std::cmp::Reverse((alert.rule.level, *count)), alert.rule.id.clone()));
-    let mut text = format!("{} alerts of {} rules on {} hosts belong together.", alerts.len(), rules.len(), hosts.len());
+    let mut text =
+        format!("{} alerts of {} rules on {} hosts belong together.", alerts.len(), rules.len(), hosts.len());
     for (alert, count) in loudest.iter().take(6) {
-        let author = alert.rule.author.as_ref().map_or_else(String::new, |author| format!(", by {}", comments::quoted(author)));
-        text.push_str(&format!("\n- {} × {} ({}{author})", count, comments::quoted(&alert.rule.title), alert.rule.level));
+        let author =
+            alert.rule.author.as_ref().map_or_else(String::new, |author| format!(", by {}", comments::quoted(author)));
+        text.push_str(&format!(
+            "\n- {} × {} ({}{author})",
+            count,
+            comments::quoted(&alert.rule.title),
+            alert.rule.level
+        ));
     }
     if loudest.len() > 6 {
         text.push_str(&format!("\n- and {} more rules", loudest.len() - 6));

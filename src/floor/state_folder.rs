@@ -18,7 +18,9 @@ pub struct StateFolder {
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// Another floor has it.
-    #[error("{path} is in use by another watchfloor (process {process}): wait for it to end, stop it, or name another folder with --data")]
+    #[error(
+        "{path} is in use by another watchfloor (process {process}): wait for it to end, stop it, or name another folder with --data"
+    )]
     InUse {
         /// The folder.
         path: String,
@@ -73,10 +75,7 @@ impl StateFolder {
             }
             Err(TryLockError::Error(source)) => return Err(unusable(path, source)),
         }
-        let note = lock
-            .set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| writeln!(lock, "{}", std::process::id()));
+        let note = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
         // A full disk must not keep anybody from reading: the note is a courtesy, the lock is what counts.
         if let Err(error) = note {
             tracing::warn!(%error, "the lock could not be signed");

@@ -119,8 +119,12 @@ fn child(role: Role, shared: &Arc<Shared>) -> ChildSpec {
             let desk = |shared| Arguments { shared, slots: SLOTS };
             let cell = match role {
                 Role::Intake => Supervisor::spawn_linked(id, Intake, shared, supervisor).await?.0.get_cell(),
-                Role::Tier1 => Supervisor::spawn_linked(id, Desk(Tier::One), desk(shared), supervisor).await?.0.get_cell(),
-                Role::Tier2 => Supervisor::spawn_linked(id, Desk(Tier::Two), desk(shared), supervisor).await?.0.get_cell(),
+                Role::Tier1 => {
+                    Supervisor::spawn_linked(id, Desk(Tier::One), desk(shared), supervisor).await?.0.get_cell()
+                }
+                Role::Tier2 => {
+                    Supervisor::spawn_linked(id, Desk(Tier::Two), desk(shared), supervisor).await?.0.get_cell()
+                }
                 Role::Gatekeeper => Supervisor::spawn_linked(id, Gatekeeper, shared, supervisor).await?.0.get_cell(),
                 Role::CaseWriter => Supervisor::spawn_linked(id, CaseWriter, shared, supervisor).await?.0.get_cell(),
             };

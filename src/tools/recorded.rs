@@ -17,9 +17,7 @@ pub async fn ledger(journal: &dyn Journal, log: &CaseLog, attempt: u32) -> Resul
             let Some((_, payload)) = &step.done else { continue };
             let outcome: Option<Result<Answer, ToolError>> = match payload {
                 Payload::Inline(value) => serde_json::from_value(value.clone()).ok(),
-                Payload::Blob(hash) => {
-                    journal.blob(hash).await?.and_then(|bytes| serde_json::from_slice(&bytes).ok())
-                }
+                Payload::Blob(hash) => journal.blob(hash).await?.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
             };
             for row in outcome.into_iter().flatten().flat_map(|answer| answer.rows) {
                 if let Some(exhibit) = &row.exhibit {

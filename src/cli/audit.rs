@@ -1,0 +1,36 @@
+//! `watchfloor audit verify`: does the gatekeeper's audit hold together?
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::{Common, Verdict, ask::ask};
+use crate::floor::queries::Query;
+use crate::journal::audit::Verified;
+
+/// What to do with the audit.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Follow the chain of hashes from the first decision to the last
+    Verify(Common),
+}
+
+/// Runs the command. A broken chain is a failure.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub async fn run(command: Command) -> Result<Verdict> {
+    let Command::Verify(Common { data, json }) = command;
+    let verified: Verified = ask(&data, Query::VerifyAudit).await?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&verified)?);
+    } else {
+        match &verified.broken {
+            None => println!("The audit holds: {} decisions, last hash {}.", verified.rows, verified.tip),
+            Some(broken) => println!(
+                "The audit is broken at row {}: {}. The {} decisions before it hold.",
+                broken.seq, broken.what, verified.rows
+            ),
+        }
+    }
+    Ok(if verified.broken.is_some() { Verdict::Failed } else { Verdict::Quiet })
+}

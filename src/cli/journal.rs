@@ -1,0 +1,40 @@
+//! `watchfloor journal check`: is every row of the journal as it was written?
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::{Common, Verdict, ask::ask};
+use crate::floor::queries::Query;
+use crate::ports::journal::CheckReport;
+
+/// What to do with the journal.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read every row and compare it with its checksum
+    Check(Common),
+}
+
+/// Runs the command. Damaged rows are a failure; they are quarantined, and the rest stays usable.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub async fn run(command: Command) -> Result<Verdict> {
+    let Command::Check(Common { data, json }) = command;
+    let report: CheckReport = ask(&data, Query::CheckJournal).await?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!(
+            "{} records in {} streams, {} large contents, {} writes not confirmed.",
+            report.records, report.streams, report.blobs, report.effects_open
+        );
+        match report.damaged.len() {
+            0 => println!("Every row is as it was written."),
+            damaged => println!("{damaged} damaged, quarantined (nothing acts on them; their cases go on hold):"),
+        }
+        for damage in &report.damaged {
+            println!("  {damage}");
+        }
+    }
+    Ok(if report.damaged.is_empty() { Verdict::Quiet } else { Verdict::Failed })
+}

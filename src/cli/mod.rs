@@ -1,0 +1,84 @@
+//! The command line: one file per command, and what they have in common.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry;
+
+pub mod ask;
+pub mod audit;
+pub mod cases;
+pub mod journal;
+pub mod progress;
+pub mod render;
+pub mod triage;
+
+/// Investigates security alerts in Windows logs and writes cases that a person can check and overrule.
+#[derive(Debug, Parser)]
+#[command(name = "watchfloor", version, about, after_help = EXIT_CODES)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 nothing needs a person · 1 something does · 2 the command failed";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Import logs, detect, investigate, and print the cases
+    Triage(triage::Arguments),
+    /// Read cases
+    #[command(subcommand)]
+    Cases(cases::Command),
+    /// Check the gatekeeper's audit
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Check the journal
+    #[command(subcommand)]
+    Journal(journal::Command),
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// The folder that holds cases, events and the journal
+    #[arg(long, value_name = "DIR", env = "WATCHFLOOR_DATA", default_value = "watchfloor-data")]
+    pub data: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a command found, as far as its exit code says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing needs a person.
+    Quiet,
+    /// Something does.
+    NeedsPerson,
+    /// Part of the work failed; what was done is printed.
+    Failed,
+}
+
+/// Runs a command to its end.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    let telemetry = telemetry::init(None);
+    let result = match arguments.command {
+        Command::Triage(arguments) => triage::run(arguments).await,
+        Command::Cases(command) => cases::run(command).await,
+        Command::Audit(command) => audit::run(command).await,
+        Command::Journal(command) => journal::run(command).await,
+    };
+    telemetry.shutdown().await;
+    match result {
+        Ok(Verdict::Quiet) => ExitCode::SUCCESS,
+        Ok(Verdict::NeedsPerson) => ExitCode::from(1),
+        Ok(Verdict::Failed) => ExitCode::from(2),
+        Err(error) => {
+            eprintln!("watchfloor: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

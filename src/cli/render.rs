@@ -1,0 +1,129 @@
+//! Cases as text: the table of all, the thread of one.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+use crate::domain::case::{HoldQueue, Status};
+use crate::domain::taint;
+use crate::floor::queries::CaseThread;
+use crate::ports::desk::DeskCase;
+
+/// The cases in the order in which a person needs them: decisions, information, the rest.
+fn order(case: &DeskCase) -> (u8, std::cmp::Reverse<crate::domain::alert::Severity>, u32) {
+    let place = match (case.state.status, case.state.hold.as_ref().map(|hold| hold.cause.queue())) {
+        (Status::OnHold, Some(HoldQueue::NeedsDecision)) => 0,
+        (Status::OnHold, _) => 1,
+        (Status::New | Status::InProgress, _) => 2,
+        (Status::Resolved, _) => 3,
+        (Status::Closed | Status::Merged, _) => 4,
+    };
+    (place, std::cmp::Reverse(case.state.severity), case.id.number())
+}
+
+/// `on hold: needs a decision`, `resolved`, `merged into WF-1`.
+fn status(case: &DeskCase) -> String {
+    match (&case.state.hold, case.state.merged_into) {
+        (Some(hold), _) => format!("{}: {}", case.state.status, hold.cause.queue()),
+        (None, Some(into)) => format!("merged into {into}"),
+        (None, None) => case.state.status.to_string(),
+    }
+}
+
+fn text<'v>(verdict: &'v Value, name: &str) -> &'v str {
+    verdict.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// `true positive 97 %`, or a dash before there is a verdict.
+fn judged(case: &DeskCase) -> String {
+    let Some(verdict) = &case.state.verdict else { return "–".into() };
+    let percent = verdict.get("malicious_probability").and_then(Value::as_f64).unwrap_or_default() * 100.0;
+    format!("{} ({percent:.0} %)", text(verdict, "classification").replace('_', " "))
+}
+
+/// All cases in a table, with the two queues of holds counted apart.
+#[must_use]
+pub fn table(cases: &[DeskCase]) -> String {
+    let mut cases: Vec<&DeskCase> = cases.iter().collect();
+    cases.sort_by_key(|case| order(case));
+    let mut table = Table::new();
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["case", "status", "verdict", "severity", "alerts", "hosts", "what"]);
+    for case in &cases {
+        let hosts: Vec<String> = case.state.hosts.iter().map(|host| taint::shown(host.key())).collect();
+        let what = case.state.verdict.as_ref().map_or(case.state.title.as_str(), |verdict| text(verdict, "headline"));
+        table.add_row([
+            case.id.to_string(),
+            status(case),
+            judged(case),
+            case.state.severity.to_string(),
+            case.state.alerts.to_string(),
+            hosts.join(" "),
+            taint::shown(what),
+        ]);
+    }
+    let waiting = |queue| {
+        let waits = |case: &&&DeskCase| case.state.hold.as_ref().is_some_and(|hold| hold.cause.queue() == queue);
+        cases.iter().filter(waits).count()
+    };
+    let resolved = cases.iter().filter(|case| case.state.status == Status::Resolved).count();
+    format!(
+        "{table}\n{} cases: {} need a decision, {} need information, {resolved} resolved on proof.\n",
+        cases.len(),
+        waiting(HoldQueue::NeedsDecision),
+        waiting(HoldQueue::NeedsInformation),
+    )
+}
+
+/// One case with its thread, as a person reads it.
+#[must_use]
+pub fn thread(thread: &CaseThread) -> String {
+    let case = &thread.case;
+    let state = &case.state;
+    let hosts: Vec<String> = state.hosts.iter().map(|host| taint::shown(host.as_str())).collect();
+    let mut out = format!(
+        "{} · {} · {} · {}\n{} · {} alerts · trace {}\n",
+        case.id,
+        taint::shown(&state.title),
+        state.severity,
+        status(case),
+        hosts.join(", "),
+        state.alerts,
+        state.trace,
+    );
+    if let Some(decided) = &state.decided_by {
+        out.push_str(&format!("Decided by rule {}\n", taint::shown(decided)));
+    }
+    for comment in &thread.comments {
+        let (number, time) = (comment.number, comment.comment.at.strftime("%T"));
+        let mut lines = comment.comment.text.lines();
+        let first = lines.next().unwrap_or_default();
+        out.push_str(&format!("\n#{number} {time} {} – {}\n", comment.comment.author, taint::shown(first)));
+        for line in lines {
+            out.push_str(&format!("   {}\n", taint::shown(line)));
+        }
+    }
+    if let Some(verdict) = &state.verdict {
+        out.push_str(&evidence(verdict));
+    }
+    out
+}
+
+/// The verdict's evidence, quote by quote.
+fn evidence(verdict: &Value) -> String {
+    let items = verdict.get("evidence").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut out = String::from("\nEvidence\n");
+    for item in items {
+        let (id, says) = (text(item, "id"), taint::shown(text(item, "says")));
+        let weight = text(item, "weight").replace('_', " ");
+        out.push_str(&format!("  [{id}] {says} ({weight}, {}, {})\n", text(item, "strength"), text(item, "family")));
+        let quotes = item.get("quotes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        if !quotes.is_empty() {
+            out.push_str(&format!("       {} {} {}\n", text(item, "time"), text(item, "host"), text(item, "kind")));
+        }
+        for quote in quotes {
+            let value: String = taint::shown(text(quote, "value")).chars().take(200).collect();
+            out.push_str(&format!("       {} = {value}\n", text(quote, "field")));
+        }
+    }
+    out
+}

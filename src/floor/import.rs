@@ -1,0 +1,110 @@
+//! Import: a log file's records become stored events, and what the rules see in them becomes alerts.
+//!
+//! Events are committed before the alerts that point at them, and alerts are on record before intake hears of
+//! them. Importing a file again changes nothing, so an import that was cut short is simply repeated.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::shared::Shared;
+use crate::detection::damage::Damage;
+use crate::detection::read::{EventLog, ReadError};
+use crate::detection::sigma::RuleSet;
+use crate::domain::alert::Alert;
+use crate::domain::event::Event;
+use crate::domain::ids::AlertId;
+use crate::ports::journal::JournalError;
+use crate::ports::storage::StorageError;
+
+/// Events that are stored together.
+const BATCH: usize = 500;
+
+/// Batches that may wait to be stored: reading stops until there is room.
+const WAITING: usize = 4;
+
+/// What an import did.
+#[derive(Debug, Default)]
+pub struct Imported {
+    /// Events read.
+    pub events: u64,
+    /// Events that were stored already.
+    pub known: u64,
+    /// Alerts raised, known ones among them.
+    pub alerts: BTreeSet<AlertId>,
+    /// What was wrong with the file.
+    pub damage: Damage,
+}
+
+/// Why an import ended early. What was stored until then stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file is no log.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The event store refused.
+    #[error(transparent)]
+    Events(#[from] StorageError),
+    /// The journal refused.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The reader broke.
+    #[error(
+        "{0}: reading broke off in a fault of watchfloor itself; run it with WATCHFLOOR_LOG=debug and report what it says"
+    )]
+    Broke(String),
+}
+
+/// Reads a log to its end.
+///
+/// # Errors
+/// See [`ImportError`].
+pub async fn import(shared: &Shared, log: EventLog, path: &Path, rules: Arc<RuleSet>) -> Result<Imported, ImportError> {
+    let (batches, mut waiting) = mpsc::channel::<(Vec<Event>, Vec<Alert>)>(WAITING);
+    let reading = tokio::task::spawn_blocking(move || read(log, &rules, &batches));
+    let mut imported = Imported::default();
+    while let Some((events, alerts)) = waiting.recv().await {
+        imported.events += events.len() as u64;
+        imported.known += shared.events.insert(events).await?.known;
+        imported.alerts.extend(alerts.iter().map(|alert| alert.id.clone()));
+        if !alerts.is_empty() {
+            shared.alerts.receive(alerts, shared.clock.now()).await?;
+            shared.alerts_arrived();
+        }
+    }
+    imported.damage = reading.await.map_err(|_| ImportError::Broke(path.display().to_string()))?;
+    Ok(imported)
+}
+
+/// Reads and detects on a thread of its own, as fast as batches are stored.
+fn read(mut log: EventLog, rules: &RuleSet, batches: &mpsc::Sender<(Vec<Event>, Vec<Alert>)>) -> Damage {
+    let (mut events, mut alerts) = (Vec::with_capacity(BATCH), Vec::new());
+    for event in &mut log {
+        alerts.extend(rules.detect(&event));
+        events.push(event);
+        if events.len() == BATCH {
+            let batch = (std::mem::take(&mut events), std::mem::take(&mut alerts));
+            if batches.blocking_send(batch).is_err() {
+                return log.damage().clone();
+            }
+        }
+    }
+    if !events.is_empty() {
+        // The receiver only goes away when storing failed, which the import reports.
+        let _ = batches.blocking_send((events, alerts));
+    }
+    log.damage().clone()
+}
+
+/// Tells intake that all sources have delivered: cases may be judged on what arrived.
+///
+/// # Errors
+/// When a store refuses.
+pub async fn caught_up(shared: &Shared) -> Result<(), ImportError> {
+    let watermark = shared.events.watermark().await?;
+    shared.alerts.caught_up(watermark, shared.clock.now()).await?;
+    shared.alerts_arrived();
+    Ok(())
+}
