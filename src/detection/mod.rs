@@ -4,6 +4,7 @@ pub mod canonical;
 pub mod damage;
 pub mod normalise;
 pub mod read;
+pub mod sigma;
 
 /// A file of the shared recordings, or `None` after saying that the test is skipped.
 #[cfg(test)]
