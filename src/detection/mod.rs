@@ -2,6 +2,7 @@
 
 pub mod canonical;
 pub mod damage;
+pub mod grouping;
 pub mod normalise;
 pub mod read;
 pub mod sigma;
