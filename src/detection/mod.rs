@@ -6,6 +6,8 @@ pub mod grouping;
 pub mod normalise;
 pub mod read;
 pub mod sigma;
+#[cfg(test)]
+mod tests;
 
 /// A file of the shared recordings, or `None` after saying that the test is skipped.
 #[cfg(test)]
