@@ -46,7 +46,7 @@ pub fn table(cases: &[DeskCase]) -> String {
     let mut cases: Vec<&DeskCase> = cases.iter().collect();
     cases.sort_by_key(|case| order(case));
     let mut table = Table::new();
-    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["case", "status", "verdict", "severity", "alerts", "hosts", "what"]);
     for case in &cases {
         let hosts: Vec<String> = case.state.hosts.iter().map(|host| taint::shown(host.key())).collect();
