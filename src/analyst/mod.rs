@@ -19,7 +19,9 @@ use crate::tools::answer::{Answered, ToolCall};
 
 pub mod agent;
 pub mod comments;
+mod conclusion;
 pub mod driver;
+mod investigation;
 pub mod mandatory;
 pub mod playbook;
 pub mod rules;

@@ -88,13 +88,15 @@ pub async fn assemble_with(
 ) -> Result<Arc<Shared>, AssemblyError> {
     let Stores { journal, events, desk } = stores;
     let registry = Registry::standard();
-    let seat = |tier, analyst| Ok::<_, AgentError>(Seat { agent: Agent::shipped(tier, &registry)?, analyst });
+    let policy = RoutePolicy::default();
+    let seat =
+        |tier, analyst| Ok::<_, AgentError>(Seat::new(Agent::shipped(tier, &registry)?, analyst, &policy, &registry));
     let driver = Driver {
         alerts: Arc::new(AlertLog::open(journal.clone()).await?),
         tier1: seat(Tier::One, tier1)?,
         tier2: seat(Tier::Two, tier2)?,
         door: Door::new(registry.clone(), clock.clone()),
-        policy: RoutePolicy::default(),
+        policy,
         journal,
         events,
         clock,
