@@ -266,3 +266,6 @@ impl CaseLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
