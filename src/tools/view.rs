@@ -158,3 +158,6 @@ impl EventView {
         line
     }
 }
+
+#[cfg(test)]
+mod tests;
