@@ -130,11 +130,12 @@ impl State {
         Ok(())
     }
 
-    /// The case that an earlier start already put this alert into. A merged case points to the one that absorbed it.
+    /// The case that an earlier start put this alert into before any merge. Older cases absorb younger ones, so it is
+    /// the youngest that holds the alert; the merges follow again, and one that was cut short is completed.
     fn case_of(&self, alert: &Alert) -> Option<CaseId> {
         let holds = |stream: &&CaseStream| stream.log().alerts.contains(&alert.id);
-        let first = self.streams.values().find(holds)?;
-        Some(first.log().id)
+        let youngest = self.streams.values().rev().find(holds)?;
+        Some(youngest.log().id)
     }
 
     async fn open(&mut self, alert: &Alert) -> Result<CaseId, JournalError> {
