@@ -160,7 +160,10 @@ impl<'a> Investigation<'a> {
         let (driver, brief) = (self.driver, &self.brief);
         let about = format!("a{}/m{}", self.run.attempt(), self.turns.len() + 1);
         let (case, author, now) = (brief.case, brief.tier.name(), driver.clock.now());
-        let tell = |answers: &[Answered]| vec![comment(case, &about, author, comments::looked(&because, answers), now)];
+        let known = self.visitor.ledger.ids();
+        let tell = |answers: &[Answered]| {
+            vec![comment(case, &about, author, comments::looked(&because, answers, &known), now)]
+        };
         self.digest = canonical::digest(&(&self.digest, &calls));
         let answers = driver.door.pass(&mut self.visitor, &mut self.run, calls, tell).await?;
         let views = answers.iter().flat_map(Answered::seen).flat_map(|(_, view)| view.fields.values());

@@ -49,7 +49,7 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
         contradictions: contradictions(classification, &features),
         containment: containment(classification, probability, &policy, seen, &features),
         human_question: (classification != Classification::FalsePositive)
-            .then(|| question(classification, &host, seen, brief)),
+            .then(|| question(classification, &host, seen, brief, harm.as_ref())),
         question_for_receiver: Some(
             "How did it begin, what else did these processes do on these hosts, and is there an ordinary explanation?"
                 .into(),
@@ -259,17 +259,29 @@ fn unknowns(seen: &Seen) -> Vec<Unknown> {
     unknowns
 }
 
-fn question(classification: Classification, host: &str, seen: &Seen, brief: &Brief) -> HumanQuestion {
-    let account = first_with(seen, &["User", "SourceUser", "SubjectUserName"]).and_then(|event| {
-        ["User", "SourceUser", "SubjectUserName"].iter().find_map(|field| event.view.get(field)).map(str::to_owned)
-    });
-    let program = first_with(seen, &["Image", "SourceImage", "ImagePath"]).and_then(|event| {
-        ["Image", "SourceImage", "ImagePath"].iter().find_map(|field| event.view.get(field)).map(paths::base_name)
-    });
-    let who = account.map_or_else(String::new, |account| format!(" as {account}"));
-    let what = program.unwrap_or_else(|| "this".into());
-    let when = brief.alerts.iter().map(|alert| alert.time).min().map(|at| at.strftime(" at %F %T UTC").to_string());
-    let when = when.unwrap_or_default();
+/// Asks about the act that weighs most, or else about what fired.
+fn question(
+    classification: Classification,
+    host: &str,
+    seen: &Seen,
+    brief: &Brief,
+    harm: Option<&Feature>,
+) -> HumanQuestion {
+    const ACCOUNT: [&str; 3] = ["User", "SourceUser", "SubjectUserName"];
+    const PROGRAM: [&str; 3] = ["Image", "SourceImage", "ImagePath"];
+    let act = harm.and_then(|feature| seen.events.get(&feature.evidence));
+    let named = |fields: &[&str]| {
+        let of = |event: &SeenEvent| fields.iter().find_map(|field| event.view.get(field)).map(str::to_owned);
+        act.and_then(of).or_else(|| first_with(seen, fields).and_then(of))
+    };
+    let who = named(&ACCOUNT).map_or_else(String::new, |account| format!(" as {account}"));
+    let what = match (harm, named(&PROGRAM)) {
+        (Some(feature), _) => format!("this ({})", feature.says),
+        (None, Some(program)) => paths::base_name(&program),
+        (None, None) => "this".into(),
+    };
+    let first = act.map(|event| event.view.time).or_else(|| brief.alerts.iter().map(|alert| alert.time).min());
+    let when = first.map(|at| at.strftime(" at %F %T UTC").to_string()).unwrap_or_default();
     let question = match classification {
         Classification::TruePositive => {
             format!("Was {what}{who} on {host}{when} an authorised test or change? If not, contain {host}?")
