@@ -25,7 +25,7 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
     let policy = RoutePolicy::default();
     let strongest = |keep: &dyn Fn(&Feature) -> bool| features.iter().find(|feature| keep(feature)).cloned();
     let harm = strongest(&|feature: &Feature| feature.value >= STRONG && feature.family != Family::Context);
-    let harmless = strongest(&|feature: &Feature| feature.value <= -STRONG && feature.quotes.len() > 1);
+    let harmless = strongest(&|feature: &Feature| feature.value <= -STRONG && explains_all(feature, seen, brief));
     let classification = if probability >= policy.escalate_at && harm.is_some() {
         Classification::TruePositive
     } else if probability <= policy.close_at() && harmless.is_some() {
@@ -58,6 +58,22 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
         unknowns,
         citations,
     }
+}
+
+/// The harmless activity is what every alert of the case is about. One known harmless source in a case says
+/// nothing of the other alerts in it; an alert that was not looked at is not explained.
+fn explains_all(feature: &Feature, seen: &Seen, brief: &Brief) -> bool {
+    let Some(act) = seen.events.get(&feature.evidence) else { return false };
+    let script = feature.quotes.first().map(|quote| quote.value.as_str());
+    let is_same = |one: Option<&str>, other: Option<&str>| matches!((one, other), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other));
+    brief.alerts.iter().all(|alert| {
+        let trigger = seen.triggers.get(&alert.event).and_then(|id| seen.events.get(id));
+        trigger.is_some_and(|event| {
+            event.view.host == act.view.host
+                && (is_same(event.view.get("ProcessGuid"), act.view.get("ProcessGuid"))
+                    || is_same(event.view.get("Path"), script))
+        })
+    })
 }
 
 fn determination(classification: Classification, features: &[Feature]) -> Option<Determination> {
