@@ -89,7 +89,7 @@ fn alert(answered: &Answered, answer: &Answer) -> Option<String> {
         quoted(&alert.rule.title),
         alert.rule.level,
         alert.event_kind,
-        alert.host,
+        quoted(alert.host.as_str()),
         ids(answered)
     ))
 }
@@ -145,7 +145,7 @@ fn search(answered: &Answered, answer: &Answer) -> Option<String> {
                 .iter()
                 .find_map(|name| view.get(name))
                 .map_or_else(String::new, |v| format!(", first `{}`", quoted(v)));
-            format!("{} ({kinds}) on {}{what}", count(answer.header.total, "event"), view.host)
+            format!("{} ({kinds}) on {}{what}", count(answer.header.total, "event"), quoted(view.host.as_str()))
         }
     };
     Some(format!("- {text}{}", ids(answered)))

@@ -184,7 +184,7 @@ impl State {
             comments::quoted(&alert.rule.title),
             alert.rule.level,
             comments::quoted(&author),
-            alert.host,
+            comments::quoted(alert.host.as_str()),
             alert.time.strftime("%F %T"),
         );
         let state = desired::state(&stream.preview(&entries, now), &[Arc::new(alert.clone())]);

@@ -262,7 +262,7 @@ impl CaseLog {
                 };
                 match transition {
                     RecordedTransition::Merge { into } => self.merged_into = Some(*into),
-                    RecordedTransition::Reopen { .. } => self.ready = false,
+                    RecordedTransition::Reopen { .. } => (self.ready, self.concluded) = (false, None),
                     _ => {}
                 }
                 self.decided_by = Some(format!("{rule}: {because}"));
