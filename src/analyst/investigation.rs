@@ -22,7 +22,7 @@ use crate::tools::answer::{Answered, ToolCall};
 use crate::tools::door::Visitor;
 use crate::tools::tool::Scope;
 
-/// A wait up to this long is waited out; a longer one parks the case and frees the slot.
+/// Waits up to this long together are waited out; a longer one parks the case and frees the slot.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// One attempt in the making.
@@ -132,6 +132,7 @@ impl<'a> Investigation<'a> {
         };
         let Visitor { case, tier, span: parent, .. } = self.visitor;
         let shown = spans::step_move(parent, span, case, tier, ordinal);
+        let mut waited = Duration::ZERO;
         loop {
             let began = clock.now();
             match self.seat.analyst.next(&self.brief, &self.turns).instrument(shown.clone()).await {
@@ -140,8 +141,11 @@ impl<'a> Investigation<'a> {
                     self.run.hold_back(ordinal, &next, vec![]);
                     return Ok(next);
                 }
-                Err(AnalystError::Busy { retry_after, .. }) if retry_after <= LONGEST_WAIT => {
-                    tokio::time::sleep(retry_after).await;
+                Err(AnalystError::Busy { retry_after, .. }) if waited + retry_after <= LONGEST_WAIT => {
+                    // Never less than a moment, so that "busy for nothing" cannot spin.
+                    let wait = retry_after.max(Duration::from_millis(10));
+                    tokio::time::sleep(wait).await;
+                    waited += wait;
                 }
                 Err(AnalystError::Busy { retry_after, .. }) => {
                     let wait =
@@ -166,6 +170,7 @@ impl<'a> Investigation<'a> {
         };
         self.digest = canonical::digest(&(&self.digest, &calls));
         let answers = driver.door.pass(&mut self.visitor, &mut self.run, calls, tell).await?;
+        self.worked += driver.clock.now().duration_since(now).as_secs_f64();
         let views = answers.iter().flat_map(Answered::seen).flat_map(|(_, view)| view.fields.values());
         self.taint = self.taint.or_else(|| views.into_iter().find_map(|value| taint::of(value)));
         self.turns.push(Turn::Answers(answers));
