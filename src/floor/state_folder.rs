@@ -46,7 +46,12 @@ impl StateFolder {
     /// # Errors
     /// When another process has it or it cannot be made.
     pub fn take(path: &Path) -> Result<Self, FolderError> {
-        std::fs::create_dir_all(path).map_err(|source| unusable(path, source))?;
+        let mut folder = std::fs::DirBuilder::new();
+        folder.recursive(true);
+        // Logs and cases are nobody else's business.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+        folder.create(path).map_err(|source| unusable(path, source))?;
         Self::lock(path)
     }
 
