@@ -7,6 +7,8 @@ pub mod cli;
 pub mod detection;
 pub mod domain;
 pub mod evidence;
+#[cfg(test)]
+mod fixtures;
 pub mod floor;
 pub mod journal;
 pub mod knowledge;

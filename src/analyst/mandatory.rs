@@ -34,3 +34,58 @@ pub fn reasons(alerts: &[Alert]) -> Vec<MandatoryHuman> {
     }
     reasons.into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::alert;
+
+    fn tagged(tags: &[&str]) -> Vec<MandatoryHuman> {
+        let alerts = tags.iter().map(|tag| {
+            let mut alert = alert("a", "e", "WKS-1", 0);
+            alert.rule.tags = vec!["attack.execution".into(), (*tag).to_owned()];
+            alert
+        });
+        reasons(&alerts.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn techniques_that_a_person_decides_are_known_with_their_parts() {
+        let reserved = [
+            (MandatoryHuman::CredentialAccess, vec!["t1003", "t1003.001", "t1003.006"]),
+            (
+                MandatoryHuman::DefenceImpairment,
+                vec!["t1562", "t1562.001", "t1070.001", "t1685", "t1685.005", "t1686", "t1686.001"],
+            ),
+            (MandatoryHuman::Impact, vec!["t1490", "t1486", "t1489", "t1485", "t1485.001"]),
+        ];
+        for (reason, techniques) in reserved {
+            for technique in techniques {
+                assert_eq!(tagged(&[&format!("attack.{technique}")]), [reason], "{technique}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_techniques_are_not() {
+        for tag in ["attack.t1059.001", "attack.t1070", "attack.t1070.004", "attack.t10030", "cve.t1003", "t1003"] {
+            assert_eq!(tagged(&[tag]), [], "{tag}");
+        }
+    }
+
+    #[test]
+    fn each_reason_is_given_once_and_one_alert_is_enough() {
+        let reasons = tagged(&["attack.t1059", "attack.t1486", "attack.t1003.001", "attack.t1003.002"]);
+        assert_eq!(reasons, [MandatoryHuman::CredentialAccess, MandatoryHuman::Impact]);
+    }
+
+    #[test]
+    fn what_its_source_calls_critical_is_a_persons() {
+        for (level, reasons) in [(Severity::High, vec![]), (Severity::Critical, vec![MandatoryHuman::CriticalSeverity])]
+        {
+            let mut alert = alert("a", "e", "WKS-1", 0);
+            alert.rule.level = level;
+            assert_eq!(super::reasons(&[alert]), reasons);
+        }
+    }
+}

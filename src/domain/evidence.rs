@@ -228,7 +228,9 @@ impl VerifiedEvidence {
             if !stored.contains(&quote.value) {
                 return Err(CitationError::Differs { id, field: field.clone() });
             }
-            if quote.value.chars().count() < 3 && quote.value != stored {
+            // `""` and `-` are how Windows writes "not known": nothing follows from them.
+            let unknown = matches!(stored.as_str(), "" | "-");
+            if unknown || (quote.value.chars().count() < 3 && quote.value != stored) {
                 return Err(CitationError::NothingQuoted(id));
             }
         }
@@ -434,6 +436,20 @@ pub(crate) mod tests {
         assert!(matches!(checked("winlog.event_data.Nope", "x"), Err(CitationError::NoField { .. })));
         assert!(matches!(checked("winlog.event_data.CommandLine", ""), Err(CitationError::NothingQuoted(_))));
         assert!(checked("process.pid", "712").is_ok());
+    }
+
+    #[test]
+    fn a_value_that_is_not_known_proves_nothing() {
+        for (stored, quoted) in [("", ""), ("-", "-"), ("-", "")] {
+            let mut event = process_event();
+            event.document["winlog"]["event_data"]["User"] = json!(stored);
+            let cited = citation("winlog.event_data.User", quoted, Weight::ForBenign, Strength::Strong);
+            assert_eq!(
+                VerifiedEvidence::check(&cited, &event),
+                Err(CitationError::NothingQuoted(EvidenceId::new(1))),
+                "{stored:?}"
+            );
+        }
     }
 
     #[test]

@@ -113,3 +113,6 @@ pub async fn reread(store: &dyn EventStore, ledger: &Ledger, ids: &[EvidenceId])
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,3 +144,6 @@ impl AlertLog {
         Ok(rows)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,20 +123,26 @@ async fn walk(journal: &dyn Journal) -> Result<(Verified, Vec<AuditRow>), Journa
     for row in journal.read(&stream(), 0).await? {
         let seq = row.seq;
         let problem = |what: &str| Some(Break { seq, what: what.into() });
-        let link = row.content.ok().and_then(|record| serde_json::from_str::<Link>(&record.body).ok());
+        let link = match row.content {
+            Ok(record) => serde_json::from_str::<Link>(&record.body).map_err(|_| "it is no decision".to_owned()),
+            Err(damage) => Err(damage.what),
+        };
         verified.broken = match &link {
-            None => problem("it is damaged"),
-            Some(_) if seq != verified.rows + 1 => problem("a row before it is missing"),
-            Some(link) if link.previous != verified.tip => problem("it does not follow the row before it"),
-            Some(link) if link.hash != hash(&link.previous, seq, link.at, &link.row) => {
+            Err(what) => problem(what),
+            Ok(_) if seq != verified.rows + 1 => problem("a row before it is missing"),
+            Ok(link) if link.previous != verified.tip => problem("it does not follow the row before it"),
+            Ok(link) if link.hash != hash(&link.previous, seq, link.at, &link.row) => {
                 problem("it was changed after it was written")
             }
-            Some(_) => None,
+            Ok(_) => None,
         };
-        let (None, Some(link)) = (&verified.broken, link) else { break };
+        let (None, Ok(link)) = (&verified.broken, link) else { break };
         verified.rows += 1;
         verified.tip = link.hash;
         rows.push(link.row);
     }
     Ok((verified, rows))
 }
+
+#[cfg(test)]
+mod tests;

@@ -274,3 +274,6 @@ impl CaseLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,3 +165,6 @@ const fn kind(entry: &CaseEntry) -> &'static str {
         CaseEntry::Unknown => "unknown",
     }
 }
+
+#[cfg(test)]
+mod tests;

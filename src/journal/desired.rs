@@ -47,3 +47,6 @@ pub fn state(log: &CaseLog, alerts: &[Arc<Alert>]) -> DeskEffect {
     };
     DeskEffect::State { case: log.id, opened: log.opened, state: Box::new(state) }
 }
+
+#[cfg(test)]
+mod tests;

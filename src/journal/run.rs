@@ -124,27 +124,24 @@ impl Run {
             let ordinal = self.next;
             self.next += 1;
             let attempt = self.stream.log().attempts.iter().find(|a| a.number == self.attempt);
-            let Some(known) = attempt.and_then(|attempt| attempt.steps.get(&ordinal)) else {
-                batch.entries.push(CaseEntry::Begun {
-                    attempt: self.attempt,
-                    ordinal,
-                    what: step.what.clone(),
-                    digest: step.digest.clone(),
-                    span: step.span,
-                });
-                begun.push(Begun::Fresh { ordinal, span: step.span });
-                continue;
-            };
-            if known.digest != step.digest {
+            let known = attempt.and_then(|attempt| attempt.steps.get(&ordinal));
+            if let Some(known) = known.filter(|known| known.digest != step.digest) {
                 return Err(RunError::Diverged { ordinal, was: known.what.clone(), is: step.what.clone() });
             }
-            begun.push(match &known.done {
-                None => Begun::Fresh { ordinal, span: known.span },
-                Some((_, payload)) => {
-                    let payload = payload.clone();
-                    Begun::Recorded { ordinal, result: self.load(ordinal, payload).await? }
-                }
+            if let Some((_, payload)) = known.and_then(|known| known.done.clone()) {
+                begun.push(Begun::Recorded { ordinal, result: self.load(ordinal, payload).await? });
+                continue;
+            }
+            // A step whose outcome is not known begins again, under its span: the time since was nobody's work.
+            let span = known.map_or(step.span, |known| known.span);
+            batch.entries.push(CaseEntry::Begun {
+                attempt: self.attempt,
+                ordinal,
+                what: step.what.clone(),
+                digest: step.digest.clone(),
+                span,
             });
+            begun.push(Begun::Fresh { ordinal, span });
         }
         self.stream.append(batch, at).await?;
         Ok(begun)
@@ -216,3 +213,6 @@ impl Run {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

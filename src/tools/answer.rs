@@ -10,6 +10,9 @@ use crate::domain::ids::EvidenceId;
 /// Most characters of a whole answer's text: about 1,500 tokens.
 pub const LONGEST_TEXT: usize = 6_000;
 
+/// Characters that a row's evidence id takes.
+const ID_LENGTH: usize = 8;
+
 /// One row of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -49,14 +52,24 @@ pub struct Answer {
 
 impl Answer {
     /// Leaves out the rows that no longer fit. Done once, at the door.
+    ///
+    /// The first row that can be cited is shortened instead: nobody hides an event by making it long.
     #[must_use]
     pub fn trimmed(mut self) -> Self {
-        let mut length = 0;
-        let fitting = self.rows.iter().take_while(|row| {
-            length += row.text.chars().count() + 8;
-            length <= LONGEST_TEXT
-        });
-        let kept = fitting.count();
+        let (mut left, mut kept, mut citable) = (LONGEST_TEXT, 0, false);
+        for row in &mut self.rows {
+            let length = row.text.chars().count() + ID_LENGTH;
+            let fits = length <= left;
+            if !fits && (citable || row.exhibit.is_none() || left <= ID_LENGTH) {
+                break;
+            }
+            if !fits {
+                row.text = row.text.chars().take(left - ID_LENGTH - 1).chain(['…']).collect();
+            }
+            left = left.saturating_sub(length);
+            citable |= row.exhibit.is_some();
+            kept += 1;
+        }
         self.cut += (self.rows.len() - kept) as u64;
         self.rows.truncate(kept);
         self
@@ -158,3 +171,6 @@ impl Answered {
         lines.join("\n")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,3 +78,6 @@ impl Tool for SensorCoverage {
         Ok(Answer { header, rows, cut: 0, data: serde_json::to_value(data).unwrap_or_default() })
     }
 }
+
+#[cfg(test)]
+mod tests;

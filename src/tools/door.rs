@@ -243,3 +243,6 @@ fn settle(
     }
     Ok(answered)
 }
+
+#[cfg(test)]
+mod tests;

@@ -198,3 +198,6 @@ impl Tool for GetEvent {
         Ok(Answer { header, rows: vec![row(view)], cut: 0, data })
     }
 }
+
+#[cfg(test)]
+mod tests;

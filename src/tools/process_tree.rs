@@ -231,3 +231,6 @@ fn present(nodes: Vec<(Node, Event)>) -> Answer {
     let data = serde_json::to_value(data).unwrap_or_default();
     Answer { header, rows, cut: 0, data }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,3 +165,6 @@ impl EventView {
         line
     }
 }
+
+#[cfg(test)]
+mod tests;

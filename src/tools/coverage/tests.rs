@@ -1,0 +1,64 @@
+//! What is said of a sensor, and that it is never said of one that was not proven alive.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::event::{Event, SYSMON};
+use crate::fixtures::{BrokenStore, at, event, store};
+use crate::ports::events::Watermark;
+
+async fn ask(events: Vec<Event>, kinds: Value) -> (Vec<String>, Vec<KindSeen>) {
+    let (_folder, store) = store(events).await;
+    let scope = Scope { alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
+    let arguments = json!({"host": "wks-1", "kinds": kinds, "from": at(100), "to": at(200)});
+    let arguments = serde_json::from_value(arguments).expect("they fit");
+    let answer = SensorCoverage.call(arguments, &scope).await.expect("it answers");
+    assert_eq!(answer.header.total, answer.rows.len() as u64);
+    assert!(answer.rows.iter().all(|row| row.exhibit.is_none()), "nothing of it can be cited as seen");
+    let data = serde_json::from_value(answer.data).expect("they are kinds");
+    (answer.rows.into_iter().map(|row| row.text).collect(), data)
+}
+
+fn seen(id: &str, seconds: i64, code: u32) -> Event {
+    event(id, seconds, "WKS-1.corp.example", (SYSMON, code), json!({}))
+}
+
+#[tokio::test]
+async fn each_kind_is_alive_on_both_sides_or_said_not_to_be() {
+    let events = vec![seen("a", 50, 1), seen("b", 250, 1), seen("c", 150, 1), seen("d", 50, 3)];
+    let (texts, kinds) = ask(events, json!([{"code": 1}, {"code": 3}, {"code": 22}])).await;
+    assert!(texts[0].starts_with("Sysmon 1: alive (3 events; "), "{}", texts[0]);
+    assert!(texts[0].contains(&format!("last before {}, first after {}", at(50), at(250))), "{}", texts[0]);
+    assert!(texts[1].starts_with("Sysmon 3: seen on one side of the window only (1 events; "), "{}", texts[1]);
+    assert!(texts[1].contains("first after none"), "{}", texts[1]);
+    assert!(texts[2].starts_with("Sysmon 22: never seen here around then (0 events; "), "{}", texts[2]);
+    let alive: Vec<(u32, bool)> = kinds.iter().map(|kind| (kind.code, kind.seen.is_alive())).collect();
+    assert_eq!(alive, [(1, true), (3, false), (22, false)]);
+}
+
+#[tokio::test]
+async fn a_sensor_that_was_touched_is_not_trusted() {
+    let events = vec![seen("a", 50, 1), seen("b", 250, 1), seen("stopped", 150, 4)];
+    let (texts, kinds) = ask(events, json!([{"code": 1}])).await;
+    assert!(texts[0].starts_with("Sysmon 1: not trusted"), "{}", texts[0]);
+    assert!(!kinds[0].seen.is_alive());
+}
+
+#[tokio::test]
+async fn another_channel_is_another_sensor_and_12_kinds_are_looked_at() {
+    let events = vec![seen("a", 50, 1), seen("b", 250, 1)];
+    let (texts, _) = ask(events.clone(), json!([{"code": 1, "channel": "Security"}])).await;
+    assert!(texts[0].starts_with("Security 1: never seen"), "{}", texts[0]);
+    let many: Vec<Value> = (1..=20).map(|code| json!({"code": code})).collect();
+    assert_eq!(ask(events, json!(many)).await.0.len(), 12);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_read_says_nothing_of_a_sensor() {
+    let scope = Scope { alerts: Arc::default(), events: Arc::new(BrokenStore), watermark: Watermark(1) };
+    let arguments = json!({"host": "wks-1", "kinds": [{"code": 1}], "from": at(100), "to": at(200)});
+    let arguments = serde_json::from_value(arguments).expect("they fit");
+    assert!(matches!(SensorCoverage.call(arguments, &scope).await, Err(ToolError::Unavailable { .. })));
+}
