@@ -83,4 +83,14 @@ mod tests {
         assert_ne!(digest(&value!({"a": [1, 2]})), digest(&value!({"a": [2, 1]})));
         assert_ne!(digest(&value!({"a": "b\",\"c"})), digest(&value!({"a": "b", "c": ""})));
     }
+
+    #[test]
+    fn a_number_that_was_written_and_read_back_has_the_same_digest() {
+        for divisor in 1..5_000_u32 {
+            let written = 1.0 / (1.0 + f64::from(divisor).sqrt());
+            let text = serde_json::to_string(&written).expect("a number is JSON");
+            let read: f64 = serde_json::from_str(&text).expect("it is read back");
+            assert_eq!(digest(&written), digest(&read), "{text}");
+        }
+    }
 }
