@@ -31,7 +31,9 @@ pub enum FolderError {
     #[error("{0} holds no cases yet: run `watchfloor triage FILE` first, or name the right folder with --data")]
     Empty(String),
     /// It cannot be made or opened.
-    #[error("{path} cannot be used as a state folder: {source}")]
+    #[error(
+        "{path} cannot be used as a state folder ({source}): name a folder that you may write to with --data, or mend this one"
+    )]
     Unusable {
         /// The folder.
         path: String,
