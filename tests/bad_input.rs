@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use support::{FAULT, SAMPLE, State, UNDISTURBED, assert_same, canonical, run, sample_lines, shown};
+use support::program::{FAULT, SAMPLE, State, UNDISTURBED, assert_same, canonical, run, sample_lines, shown};
 
 /// An ordinary logon as NXLog forwards it: nothing for any rule.
 fn quiet_event(record: u32) -> String {

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{FAULT, Random, SAMPLE, State, UNDISTURBED, assert_same, run};
+use support::program::{FAULT, Random, SAMPLE, State, UNDISTURBED, assert_same, run};
 
 /// Aborts itself: not an exit, but what SIGABRT leaves behind.
 #[cfg(unix)]
@@ -126,7 +126,7 @@ fn lost_messages_change_nothing() {
         let state = State::new();
         let ended = state.triage_with(fault).expect_finished();
         assert!(ended.stderr.contains(FAULT), "a floor with a fault says so: {ended:?}");
-        assert_same(&UNDISTURBED.export, &support::canonical(&ended.json()), fault);
+        assert_same(&UNDISTURBED.export, &support::program::canonical(&ended.json()), fault);
         state.assert_sound();
     }
 }
@@ -138,7 +138,7 @@ fn an_actor_that_breaks_is_restarted_and_changes_nothing() {
         let ended = state.triage_with(&format!("panic={role}"));
         assert!(ended.stderr.contains(&format!("{role} breaks on purpose")), "it did not break: {ended:?}");
         assert!(matches!(ended.code(), Some(0 | 1)), "{ended:?}");
-        assert_same(&UNDISTURBED.export, &support::canonical(&ended.json()), &format!("{role} broke once"));
+        assert_same(&UNDISTURBED.export, &support::program::canonical(&ended.json()), &format!("{role} broke once"));
         assert_same(&UNDISTURBED.export, &state.triage(), &format!("{role} broke once, then run again"));
         state.assert_sound();
     }
@@ -234,7 +234,7 @@ fn an_open_case_with_a_damaged_row_goes_on_hold_and_the_others_are_judged() {
         let check = state.run(&["journal", "check"]).expect_code(2);
         assert!(check.stdout.contains(&format!("row {} of stream case/WF-1 is damaged", row.seq)), "{check:?}");
         let ended = state.run(&["triage", SAMPLE, "--json"]).expect_code(1);
-        let export = support::canonical(&ended.json());
+        let export = support::program::canonical(&ended.json());
         let what = format!("row {} ({}) of WF-1 damaged", row.seq, row.kind);
         assert_same(&without(&UNDISTURBED.export, "WF-1"), &without(&export, "WF-1"), &what);
         let shown = &export["cases"]["WF-1"]["case"]["state"];

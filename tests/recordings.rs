@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value};
-use support::{State, shown};
+use support::program::{State, shown};
 
 /// The shape of log that this version reads.
 const SHAPE: &str = "otrf-flat-nxlog";

@@ -300,8 +300,8 @@ impl Driver {
         if resumed {
             spans::record_resumed(&span);
         }
-        let ledger = recorded::ledger(self.journal.as_ref(), log, attempt.number).await?;
-        let investigation = Investigation::new(self, seat, stream, &attempt, alerts, ledger, span.clone());
+        let earlier = recorded::before(self.journal.as_ref(), log, attempt.number).await?;
+        let investigation = Investigation::new(self, seat, stream, &attempt, alerts, earlier, span.clone());
         investigation.go().instrument(span).await
     }
 

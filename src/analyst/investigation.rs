@@ -11,15 +11,16 @@ use crate::domain::alert::Alert;
 use crate::domain::case::HoldCause;
 use crate::domain::taint::{self, Taint};
 use crate::domain::trace::SpanRef;
-use crate::evidence::Ledger;
+use crate::domain::verdict::Verdict;
 use crate::journal::case_log::Attempt;
 use crate::journal::case_stream::CaseStream;
 use crate::journal::effects::comment;
 use crate::journal::run::{Asked, Begun, Run};
 use crate::knowledge::canonical;
 use crate::telemetry::{ids, spans};
-use crate::tools::answer::{Answered, ToolCall};
+use crate::tools::answer::{Answer, Answered, ToolCall};
 use crate::tools::door::Visitor;
+use crate::tools::recorded::Earlier;
 use crate::tools::tool::Scope;
 
 /// Waits up to this long together are waited out; a longer one parks the case and frees the slot.
@@ -51,15 +52,16 @@ impl<'a> Investigation<'a> {
         stream: CaseStream,
         attempt: &Attempt,
         alerts: Vec<Arc<Alert>>,
-        ledger: Ledger,
+        earlier: Earlier,
         span: tracing::Span,
     ) -> Self {
         let (case, root) = (stream.log().id, stream.log().root);
-        let taint = alerts.iter().flat_map(|alert| &alert.matched).find_map(|quote| taint::of(&quote.value));
+        let mut matched = alerts.iter().flat_map(|alert| &alert.matched);
+        let taint = earlier.taint.or_else(|| matched.find_map(|quote| taint::of(&quote.value)));
         let owned: Arc<Vec<Alert>> = Arc::new(alerts.iter().map(|alert| alert.as_ref().clone()).collect());
         let scope = Scope { alerts: owned.clone(), events: driver.events.clone(), watermark: attempt.watermark };
         let parent = SpanRef { trace: root.trace, span: attempt.span };
-        let visitor = Visitor::new(case, attempt.tier, parent, seat.agent.tools.clone(), scope, ledger);
+        let visitor = Visitor::new(case, attempt.tier, parent, seat.agent.tools.clone(), scope, earlier.ledger);
         let brief = Brief {
             case,
             tier: attempt.tier,
@@ -85,6 +87,19 @@ impl<'a> Investigation<'a> {
 
     /// Moves until a verdict is accepted or the budget ends.
     pub(super) async fn go(mut self) -> Result<(), Stop> {
+        match self.moves().await {
+            Ok(verdict) => self.conclude(verdict).await,
+            Err(stop) => {
+                // A person who takes over is shown the last look too.
+                if matches!(stop, Stop::Hold(..)) {
+                    self.run.flush(self.driver.clock.now()).await?;
+                }
+                Err(stop)
+            }
+        }
+    }
+
+    async fn moves(&mut self) -> Result<Verdict, Stop> {
         let budget = self.seat.agent.budget;
         let mut rejected = false;
         for _ in 0..budget.moves {
@@ -104,7 +119,7 @@ impl<'a> Investigation<'a> {
                     let door = &self.driver.door;
                     let judgement = door.submit(&self.visitor, &mut self.run, &draft, &playbook::GENERAL).await?;
                     match judgement {
-                        Ok(verdict) => return self.conclude(verdict).await,
+                        Ok(verdict) => return Ok(verdict),
                         Err(reasons) => {
                             let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
                             if std::mem::replace(&mut rejected, true) {
@@ -171,8 +186,8 @@ impl<'a> Investigation<'a> {
         self.digest = canonical::digest(&(&self.digest, &calls));
         let answers = driver.door.pass(&mut self.visitor, &mut self.run, calls, tell).await?;
         self.worked += driver.clock.now().duration_since(now).as_secs_f64();
-        let views = answers.iter().flat_map(Answered::seen).flat_map(|(_, view)| view.fields.values());
-        self.taint = self.taint.or_else(|| views.into_iter().find_map(|value| taint::of(value)));
+        let mut shown = answers.iter().filter_map(|answered| answered.outcome.as_ref().ok());
+        self.taint = self.taint.or_else(|| shown.find_map(Answer::taint));
         self.turns.push(Turn::Answers(answers));
         Ok(())
     }

@@ -221,7 +221,7 @@ async fn gather(shared: &Shared, lease: Lease) -> Gathered {
     let case: CaseId = lease.item.parse().unwrap_or(CaseId::new(0));
     let stream = CaseStream::open(shared.journal.clone(), case, None).await?;
     let log = stream.log();
-    let ledger = recorded::ledger(shared.journal.as_ref(), log, u32::MAX).await?;
+    let ledger = recorded::before(shared.journal.as_ref(), log, u32::MAX).await?.ledger;
     let alerts = shared.alerts.get(&log.alerts);
     let mut gathered = Vec::new();
     for proposal in log.undecided() {

@@ -62,11 +62,19 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Seconds spent inside steps. Time in which no process worked on the case does not count.
+    /// Seconds in which some step was at work; steps side by side count once. Time in which no process worked on
+    /// the case does not count.
     #[must_use]
     pub fn seconds_worked(&self) -> f64 {
-        let seconds = |step: &Step| step.done.as_ref().map(|(done, _)| done.duration_since(step.begun).as_secs_f64());
-        self.steps.values().filter_map(seconds).sum()
+        let done = |step: &Step| step.done.as_ref().map(|(done, _)| (step.begun, *done));
+        let mut spans: Vec<(Timestamp, Timestamp)> = self.steps.values().filter_map(done).collect();
+        spans.sort_unstable();
+        let (mut seconds, mut counted) = (0.0, Timestamp::MIN);
+        for (begun, done) in spans {
+            seconds += done.duration_since(begun.max(counted)).as_secs_f64().max(0.0);
+            counted = counted.max(done);
+        }
+        seconds
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::view::EventView;
 use crate::domain::evidence::Exhibit;
 use crate::domain::ids::EvidenceId;
+use crate::domain::taint::{self, Taint};
 
 /// Most characters of a whole answer's text: about 1,500 tokens.
 pub const LONGEST_TEXT: usize = 6_000;
@@ -73,6 +74,16 @@ impl Answer {
         self.cut += (self.rows.len() - kept) as u64;
         self.rows.truncate(kept);
         self
+    }
+
+    /// What is wrong with text that the answer shows: of events, of other rows, and of values that were only counted.
+    #[must_use]
+    pub fn taint(&self) -> Option<Taint> {
+        let fields = self.rows.iter().filter_map(|row| row.view.as_ref()).flat_map(|view| view.fields.values());
+        let rows = self.rows.iter().map(|row| &row.text);
+        let counted = self.data.get("counts").and_then(Value::as_array).into_iter().flatten();
+        let counted = counted.filter_map(|count| count.get(0)?.as_str());
+        fields.chain(rows).map(String::as_str).chain(counted).find_map(taint::of)
     }
 }
 

@@ -110,6 +110,9 @@ impl Door {
         tell: impl FnOnce(&[Answered]) -> Vec<DeskEffect>,
     ) -> Result<Vec<Answered>, DoorError> {
         let keys: Vec<String> = calls.iter().map(canonical::digest).collect();
+        if let Some(at) = (0..calls.len()).find(|at| is_third(visitor, &keys, *at)) {
+            return Err(DoorError::Circles { tool: calls[at].tool.clone() });
+        }
         let fresh: Vec<usize> = (0..calls.len()).filter(|at| is_first(visitor, &keys, *at)).collect();
         let asked = fresh.iter().map(|at| Asked {
             what: calls[*at].tool.clone(),
@@ -141,7 +144,7 @@ impl Door {
             }
         }
         drop(running);
-        let answered = settle(visitor, calls, &keys, &mut outcomes)?;
+        let answered = settle(visitor, calls, &keys, &mut outcomes);
         if let Some((ordinal, key)) = last {
             let at = keys.iter().position(|other| other == key).unwrap_or_default();
             run.hold_back(ordinal, &answered[at].outcome, tell(&answered));
@@ -218,13 +221,19 @@ fn is_first(visitor: &Visitor, keys: &[String], at: usize) -> bool {
     !visitor.asked.contains_key(&keys[at]) && !keys[..at].contains(&keys[at])
 }
 
+/// A call that was asked twice before, earlier in the same batch included.
+fn is_third(visitor: &Visitor, keys: &[String], at: usize) -> bool {
+    let before = visitor.asked.get(&keys[at]).map_or(0, |(_, times)| *times as usize);
+    before + keys[..at].iter().filter(|key| **key == keys[at]).count() >= 2
+}
+
 /// Puts the outcomes in the order asked, numbers their evidence, and counts repetitions.
 fn settle(
     visitor: &mut Visitor,
     calls: Vec<ToolCall>,
     keys: &[String],
     outcomes: &mut HashMap<String, Result<Answer, ToolError>>,
-) -> Result<Vec<Answered>, DoorError> {
+) -> Vec<Answered> {
     let mut answered = Vec::with_capacity(calls.len());
     for (call, key) in calls.into_iter().zip(keys) {
         if let Some(outcome) = outcomes.remove(key) {
@@ -235,13 +244,10 @@ fn settle(
             answered.push(now);
         } else if let Some((before, times)) = visitor.asked.get_mut(key) {
             *times += 1;
-            if *times > 2 {
-                return Err(DoorError::Circles { tool: call.tool });
-            }
             answered.push(before.clone());
         }
     }
-    Ok(answered)
+    answered
 }
 
 #[cfg(test)]

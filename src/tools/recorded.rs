@@ -1,17 +1,27 @@
-//! Evidence ids from recorded answers: what a case handed out before, without asking again.
+//! What a case's recorded answers handed out and showed: known again without asking again.
 
 use super::answer::{Answer, ToolError};
+use crate::domain::taint::Taint;
 use crate::evidence::Ledger;
 use crate::journal::case_log::CaseLog;
 use crate::journal::entry::Payload;
 use crate::ports::journal::{Journal, JournalError};
 
-/// The ids that the attempts before number `attempt` handed out, in the order of attempt and step.
+/// What earlier attempts leave to the next one.
+#[derive(Debug, Clone, Default)]
+pub struct Earlier {
+    /// The ids they handed out, in the order of attempt and step.
+    pub ledger: Ledger,
+    /// What was wrong with a text they were shown: whoever comes later and does not look there is bound by it too.
+    pub taint: Option<Taint>,
+}
+
+/// What the attempts before number `attempt` leave.
 ///
 /// # Errors
 /// When the journal cannot be read.
-pub async fn ledger(journal: &dyn Journal, log: &CaseLog, attempt: u32) -> Result<Ledger, JournalError> {
-    let mut ledger = Ledger::default();
+pub async fn before(journal: &dyn Journal, log: &CaseLog, attempt: u32) -> Result<Earlier, JournalError> {
+    let mut left = Earlier::default();
     for earlier in log.attempts.iter().filter(|earlier| earlier.number < attempt) {
         for step in earlier.steps.values().filter(|step| step.what != "move") {
             let Some((_, payload)) = &step.done else { continue };
@@ -19,12 +29,12 @@ pub async fn ledger(journal: &dyn Journal, log: &CaseLog, attempt: u32) -> Resul
                 Payload::Inline(value) => serde_json::from_value(value.clone()).ok(),
                 Payload::Blob(hash) => journal.blob(hash).await?.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
             };
-            for row in outcome.into_iter().flatten().flat_map(|answer| answer.rows) {
-                if let Some(exhibit) = &row.exhibit {
-                    ledger.admit(exhibit);
-                }
+            let Some(Ok(answer)) = outcome else { continue };
+            left.taint = left.taint.or_else(|| answer.taint());
+            for exhibit in answer.rows.iter().filter_map(|row| row.exhibit.as_ref()) {
+                left.ledger.admit(exhibit);
             }
         }
     }
-    Ok(ledger)
+    Ok(left)
 }

@@ -98,7 +98,21 @@ fn steps_keep_their_times_and_what_came_of_them() {
     assert_eq!(attempt.steps[&2].done, Some((at(6), Payload::Inline(json!(2)))));
     assert_eq!(attempt.steps[&3].done, None);
     assert_eq!(attempt.steps.len(), 3, "an answer without a question makes no step");
-    assert!((attempt.seconds_worked() - 6.0).abs() < 1e-9, "4 s and 2 s, and nothing for what is open");
+    assert!((attempt.seconds_worked() - 4.0).abs() < 1e-9, "side by side, and nothing for what is open");
+}
+
+#[test]
+fn time_between_steps_is_no_work() {
+    let mut log = log(vec![opened("a"), started(1, Tier::One)]);
+    // Begun and done: 10 to 12, within it 11 to 12, then 20 to 23.
+    for (seq, (ordinal, begun, done)) in (3..).step_by(2).zip([(1, 10, 12), (2, 11, 12), (3, 20, 23)]) {
+        let what = "move".into();
+        let entry = CaseEntry::Begun { attempt: 1, ordinal, what, digest: "d".into(), span: SpanId([1; 8]) };
+        log.apply(&Recorded { seq, at: at(begun), entry });
+        let entry = CaseEntry::Done { attempt: 1, ordinal, result: Payload::Inline(json!(1)) };
+        log.apply(&Recorded { seq: seq + 1, at: at(done), entry });
+    }
+    assert!((log.attempts[0].seconds_worked() - 5.0).abs() < 1e-9, "{}", log.attempts[0].seconds_worked());
 }
 
 #[test]
