@@ -29,11 +29,21 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// What a batch of calls showed.
+/// What a batch of calls showed; look-ups that showed only what the case knew (`known`) are counted, not repeated.
 #[must_use]
-pub fn looked(because: &str, answers: &[Answered]) -> String {
+pub fn looked(because: &str, answers: &[Answered], known: &BTreeSet<EvidenceId>) -> String {
+    let shows_news = |answered: &&Answered| {
+        let mut ids = answered.evidence.iter().flatten().peekable();
+        ids.peek().is_none() || ids.any(|id| !known.contains(id))
+    };
+    let news: Vec<&Answered> = answers.iter().filter(shows_news).collect();
     let mut lines = vec![because.to_owned()];
-    lines.extend(answers.iter().filter_map(line));
+    lines.extend(news.iter().filter_map(|answered| line(answered)));
+    match answers.len() - news.len() {
+        0 => {}
+        1 => lines.push("- 1 look-up showed nothing new".into()),
+        n => lines.push(format!("- {n} look-ups showed nothing new")),
+    }
     if lines.len() > MOST_LINES {
         let more = lines.len() - MOST_LINES + 1;
         lines.truncate(MOST_LINES - 1);
@@ -79,7 +89,7 @@ fn alert(answered: &Answered, answer: &Answer) -> Option<String> {
         quoted(&alert.rule.title),
         alert.rule.level,
         alert.event_kind,
-        alert.host,
+        quoted(alert.host.as_str()),
         ids(answered)
     ))
 }
@@ -135,10 +145,17 @@ fn search(answered: &Answered, answer: &Answer) -> Option<String> {
                 .iter()
                 .find_map(|name| view.get(name))
                 .map_or_else(String::new, |v| format!(", first `{}`", quoted(v)));
-            format!("{} events ({kinds}) on {}{what}", answer.header.total, view.host)
+            format!("{} ({kinds}) on {}{what}", count(answer.header.total, "event"), quoted(view.host.as_str()))
         }
     };
     Some(format!("- {text}{}", ids(answered)))
+}
+
+/// `1 event`, `2 events`.
+#[must_use]
+pub fn count(number: impl Into<u64>, what: &str) -> String {
+    let number = number.into();
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The verdict, standing alone.

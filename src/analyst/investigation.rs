@@ -23,7 +23,7 @@ use crate::tools::door::Visitor;
 use crate::tools::recorded::Earlier;
 use crate::tools::tool::Scope;
 
-/// A wait up to this long is waited out; a longer one parks the case and frees the slot.
+/// Waits up to this long together are waited out; a longer one parks the case and frees the slot.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// One attempt in the making.
@@ -147,6 +147,7 @@ impl<'a> Investigation<'a> {
         };
         let Visitor { case, tier, span: parent, .. } = self.visitor;
         let shown = spans::step_move(parent, span, case, tier, ordinal);
+        let mut waited = Duration::ZERO;
         loop {
             let began = clock.now();
             match self.seat.analyst.next(&self.brief, &self.turns).instrument(shown.clone()).await {
@@ -155,8 +156,11 @@ impl<'a> Investigation<'a> {
                     self.run.hold_back(ordinal, &next, vec![]);
                     return Ok(next);
                 }
-                Err(AnalystError::Busy { retry_after, .. }) if retry_after <= LONGEST_WAIT => {
-                    tokio::time::sleep(retry_after).await;
+                Err(AnalystError::Busy { retry_after, .. }) if waited + retry_after <= LONGEST_WAIT => {
+                    // Never less than a moment, so that "busy for nothing" cannot spin.
+                    let wait = retry_after.max(Duration::from_millis(10));
+                    tokio::time::sleep(wait).await;
+                    waited += wait;
                 }
                 Err(AnalystError::Busy { retry_after, .. }) => {
                     let wait =
@@ -175,7 +179,10 @@ impl<'a> Investigation<'a> {
         let (driver, brief) = (self.driver, &self.brief);
         let about = format!("a{}/m{}", self.run.attempt(), self.turns.len() + 1);
         let (case, author, now) = (brief.case, brief.tier.name(), driver.clock.now());
-        let tell = |answers: &[Answered]| vec![comment(case, &about, author, comments::looked(&because, answers), now)];
+        let known = self.visitor.ledger.ids();
+        let tell = |answers: &[Answered]| {
+            vec![comment(case, &about, author, comments::looked(&because, answers, &known), now)]
+        };
         self.digest = canonical::digest(&(&self.digest, &calls));
         let answers = driver.door.pass(&mut self.visitor, &mut self.run, calls, tell).await?;
         self.worked += driver.clock.now().duration_since(now).as_secs_f64();

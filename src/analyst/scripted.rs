@@ -1,12 +1,12 @@
 //! An analyst that plays a script: for tests and measurements of everything around it.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use super::{Analyst, AnalystError, Brief, Move, Turn};
+use crate::domain::ids::CaseId;
 
 /// What a scripted analyst does: a function of the brief and the turns so far.
 pub type Script = dyn Fn(&Brief, &[Turn]) -> Result<Move, AnalystError> + Send + Sync;
@@ -14,7 +14,7 @@ pub type Script = dyn Fn(&Brief, &[Turn]) -> Result<Move, AnalystError> + Send +
 /// Plays a script and counts how often it was asked.
 pub struct ScriptedAnalyst {
     script: Box<Script>,
-    asked: Mutex<HashMap<(crate::domain::ids::CaseId, usize), u32>>,
+    asked: Mutex<HashMap<(CaseId, usize), u32>>,
 }
 
 impl ScriptedAnalyst {

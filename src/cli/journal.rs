@@ -30,7 +30,9 @@ pub async fn run(command: Command) -> Result<Verdict> {
         );
         match report.damaged.len() {
             0 => println!("Every row is as it was written."),
-            damaged => println!("{damaged} damaged, quarantined (nothing acts on them; their cases go on hold):"),
+            damaged => println!(
+                "{damaged} damaged, quarantined (nothing acts on them; an open case goes on hold with the next run):"
+            ),
         }
         for damage in &report.damaged {
             println!("  {damage}");

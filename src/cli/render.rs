@@ -65,12 +65,13 @@ pub fn table(cases: &[DeskCase]) -> String {
         let waits = |case: &&&DeskCase| case.state.hold.as_ref().is_some_and(|hold| hold.cause.queue() == queue);
         cases.iter().filter(waits).count()
     };
-    let resolved = cases.iter().filter(|case| case.state.status == Status::Resolved).count();
+    let count = |status| cases.iter().filter(|case| case.state.status == status).count();
     format!(
-        "{table}\n{} cases: {} need a decision, {} need information, {resolved} resolved on proof.\n",
-        cases.len(),
+        "{table}\n{} cases: {} need a decision, {} need information, {} resolved on proof.\n",
+        cases.len() - count(Status::Merged),
         waiting(HoldQueue::NeedsDecision),
         waiting(HoldQueue::NeedsInformation),
+        count(Status::Resolved),
     )
 }
 

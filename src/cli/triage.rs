@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
 
@@ -43,18 +43,28 @@ pub struct Arguments {
 /// When an input cannot be used, the folder is in use, or the floor breaks down. What was recorded stays, and the
 /// same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { files, rules, common: Common { data, json } } = arguments;
+    let Arguments { files, rules: rules_from, common: Common { data, json } } = arguments;
     // Every input is looked at before anything is written.
     let logs: Vec<(PathBuf, EventLog)> =
         files.into_iter().map(|file| Ok((file.clone(), EventLog::open(&file)?))).collect::<Result<_>>()?;
-    let rules = match &rules {
+    let rules = match &rules_from {
         Some(path) => RuleSet::load(path)?,
         None => RuleSet::builtin(),
     };
     for rejected in rules.rejected() {
         eprintln!("watchfloor: rule {} is left out: {}", rejected.file, rejected.reason);
     }
-    let faults = Faults::parse(&std::env::var(VARIABLE).unwrap_or_default())?;
+    if let Some(path) = rules_from.filter(|_| rules.is_empty()) {
+        let path = path.display();
+        bail!(
+            "none of the rules in `{path}` can be used, so nothing would be detected: mend them, or name others with --rules"
+        );
+    }
+    let switches = std::env::var(VARIABLE).unwrap_or_default();
+    let faults = Faults::parse(&switches)?;
+    if !switches.is_empty() {
+        eprintln!("watchfloor: running with faults on purpose ({VARIABLE}={switches})");
+    }
     let folder = StateFolder::take(&data)?;
     let stores = Stores::open(folder.path(), &faults)?;
     let control = Control::open(folder.path(), stores.clone()).await?;

@@ -1,6 +1,5 @@
 //! Detection: log files become events, events become alerts, alerts become the groups that cases are made of.
 
-pub mod canonical;
 pub mod damage;
 pub mod grouping;
 pub mod normalise;

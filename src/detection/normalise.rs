@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 pub(super) use self::ecs::is_null_guid;
 use super::damage::{Broken, Fault};
 use crate::domain::event::{Event, Origin};
+use crate::domain::ids::EventId;
+use crate::knowledge::canonical;
 
 /// A shape of raw records that can be normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +44,12 @@ fn unknown(record: &Map<String, Value>) -> String {
     keys.sort_unstable();
     let shown: String = keys.join(", ").chars().take(80).collect();
     format!("an object with the keys {shown}, which is no known log shape")
+}
+
+/// The id of a record: the first 32 hex digits of the SHA-256 over its canonical text, so that a record that is
+/// read twice is one event.
+fn event_id(record: &Map<String, Value>) -> EventId {
+    EventId::new(&canonical::sha256(canonical::object(record).as_bytes())[..32])
 }
 
 #[cfg(test)]

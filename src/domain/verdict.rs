@@ -54,6 +54,7 @@ impl Coverage {
 }
 
 /// Proof that something harmful was done: at least one strong piece of seen evidence in which behaviour shows.
+/// What other rules said nearby (the family *context*) is no behaviour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProofOfHarm(Vec<EvidenceId>);
 
@@ -67,6 +68,7 @@ impl ProofOfHarm {
         let proving = evidence.iter().filter(|item| {
             item.weight() == Weight::ForMalicious
                 && item.strength() >= Strength::Strong
+                && item.family() != Family::Context
                 && item.seen().is_some_and(super::evidence::VerifiedEvidence::proves_behaviour)
         });
         let ids: Vec<_> = proving.map(Evidence::id).collect();
@@ -454,6 +456,11 @@ pub(crate) mod tests {
     fn a_true_positive_needs_behaviour() {
         let label = seen("rule.name", "T1003", Weight::ForMalicious, Strength::Decisive);
         assert_eq!(judged(draft(Classification::TruePositive, 0.9), vec![label]), Err(vec![Rejection::NoProofOfHarm]));
+        let mut nearby =
+            citation("winlog.event_data.CommandLine", "MiniDump", Weight::ForMalicious, Strength::Decisive);
+        nearby.family = Family::Context;
+        let nearby = Evidence::Seen(VerifiedEvidence::check(&nearby, &process_event()).expect("a true quote"));
+        assert_eq!(judged(draft(Classification::TruePositive, 0.9), vec![nearby]), Err(vec![Rejection::NoProofOfHarm]));
         assert!(judged(draft(Classification::TruePositive, 0.9), vec![harm()]).is_ok());
     }
 

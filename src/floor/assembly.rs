@@ -70,7 +70,9 @@ pub enum AssemblyError {
 /// # Errors
 /// See [`AssemblyError`].
 pub async fn assemble(folder: &StateFolder, stores: Stores, faults: Faults) -> Result<Arc<Shared>, AssemblyError> {
-    let name = format!("floor:{}", folder.path().display());
+    // The same folder is the same floor however it was named: what its last process held is freed at once.
+    let place = std::fs::canonicalize(folder.path()).unwrap_or_else(|_| folder.path().to_owned());
+    let name = format!("floor:{}", place.display());
     assemble_with(name, stores, faults, Arc::new(SystemClock), Arc::new(RuleAnalyst), Arc::new(RuleAnalyst)).await
 }
 

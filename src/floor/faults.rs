@@ -73,12 +73,6 @@ impl Faults {
             panic!("{VARIABLE}: {} breaks on purpose", role.name());
         }
     }
-
-    /// Breaks a tier's slot once, if its tier is the chosen one.
-    #[must_use]
-    pub fn has_broken(&self) -> bool {
-        self.panicked.load(Ordering::SeqCst)
-    }
 }
 
 /// A journal that ends the process right after its n-th append is committed.

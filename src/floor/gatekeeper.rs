@@ -13,11 +13,13 @@ use tokio::task::JoinSet;
 use super::messages::{GatekeeperMessage, Role};
 use super::shared::{Shared, TICK};
 use crate::analyst::comments;
+use crate::domain::case::Status;
 use crate::domain::containment::{self, Decision, Facts, Proposal};
 use crate::domain::ids::CaseId;
-use crate::domain::trace::SpanRef;
+use crate::domain::trace::{SpanId, SpanRef};
 use crate::evidence;
 use crate::journal::audit::{AuditChain, AuditRow};
+use crate::journal::case_log::CaseLog;
 use crate::journal::case_stream::{Batch, CaseStream};
 use crate::journal::desired;
 use crate::journal::effects::comment;
@@ -176,19 +178,22 @@ impl State {
             }
             let preview = stream.preview(&batch.entries, now);
             let waits = preview.undecided().next().is_some();
+            // A case that a tier still works on is concluded when that work ends.
+            let concludes = !waits && preview.running().is_none() && !is_open(&preview);
             if !waits {
                 batch.queues.push(QueueChange::Remove { queue: Queue::Gate, item: case.to_string() });
-                // A case that a tier still works on is concluded when that work ends.
-                if preview.running().is_none() && !is_queued(&preview) {
-                    batch.entries.push(CaseEntry::Concluded);
-                }
+            }
+            if concludes {
+                batch.entries.push(CaseEntry::Concluded);
             }
             let preview = stream.preview(&batch.entries, now);
             let alerts = self.shared.alerts.get(&preview.alerts);
             batch.effects.push(desired::state(&preview, &alerts));
             match stream.append(batch, now).await {
                 Ok(()) => {
-                    root_span::export(stream.log(), &alerts, now);
+                    if concludes {
+                        root_span::export(stream.log(), &alerts, now);
+                    }
                     self.shared.entry_ready();
                     if waits {
                         self.shared.journal.release(lease, None).await?;
@@ -203,11 +208,11 @@ impl State {
 }
 
 /// A tier will still work on the case.
-fn is_queued(log: &crate::journal::case_log::CaseLog) -> bool {
-    matches!(log.status, crate::domain::case::Status::New | crate::domain::case::Status::InProgress)
+const fn is_open(log: &CaseLog) -> bool {
+    matches!(log.status, Status::New | Status::InProgress)
 }
 
-fn gate_span(root: SpanRef, own: crate::domain::trace::SpanId, case: CaseId, proposal: &Proposal) -> tracing::Span {
+fn gate_span(root: SpanRef, own: SpanId, case: CaseId, proposal: &Proposal) -> tracing::Span {
     spans::gate_decision(root, own, case, proposal.id, proposal.action.noun(), proposal.host.as_str())
 }
 

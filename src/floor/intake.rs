@@ -4,7 +4,7 @@
 //! alerts again (grouping is a function of the alerts alone) and appends what is missing: a case that was not
 //! opened, an alert that did not join, a merge that was cut short.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -16,7 +16,7 @@ use crate::analyst::driver::rank;
 use crate::detection::grouping::Groups;
 use crate::domain::alert::Alert;
 use crate::domain::case::{ReopenCause, Status, Transition};
-use crate::domain::ids::CaseId;
+use crate::domain::ids::{AlertId, CaseId};
 use crate::domain::trace::SpanRef;
 use crate::journal::alert_log::AlertEntry;
 use crate::journal::case_stream::{Batch, CaseStream, cases};
@@ -39,6 +39,8 @@ pub struct State {
     groups: Groups,
     /// The case of each group, by the group's root.
     cases: BTreeMap<usize, CaseId>,
+    /// The case that holds each alert, by what the journal says.
+    holders: HashMap<AlertId, CaseId>,
     streams: BTreeMap<CaseId, CaseStream>,
 }
 
@@ -80,7 +82,37 @@ impl State {
         for case in cases(shared.journal.as_ref()).await? {
             streams.insert(case, CaseStream::open(shared.journal.clone(), case, None).await?);
         }
-        Ok(Self { shared, read: 0, groups: Groups::default(), cases: BTreeMap::new(), streams })
+        // A merged case still names its alerts: the case that absorbed it is older and has the last word.
+        let of = |(case, stream): (&CaseId, &CaseStream)| {
+            stream.log().alerts.iter().map(|alert| (alert.clone(), *case)).collect::<Vec<_>>()
+        };
+        let holders = streams.iter().rev().flat_map(of).collect();
+        let mut state = Self { shared, read: 0, groups: Groups::default(), cases: BTreeMap::new(), holders, streams };
+        state.complete().await?;
+        Ok(state)
+    }
+
+    /// Completes what an earlier start was cut off from: merges that only one side knows of, and damaged cases
+    /// that nobody has put on hold yet.
+    async fn complete(&mut self) -> Result<(), JournalError> {
+        let absorbed = self.streams.values().flat_map(|stream| {
+            let log = stream.log();
+            log.absorbed.iter().map(|(case, reason)| (*case, log.id, reason.clone())).collect::<Vec<_>>()
+        });
+        for (case, survivor, reason) in absorbed.collect::<Vec<_>>() {
+            self.mark_merged(case, survivor, &reason).await?;
+        }
+        let is_open = |stream: &&CaseStream| matches!(stream.log().status, Status::New | Status::InProgress);
+        let damaged = self.streams.values().filter(is_open).filter(|stream| !stream.log().damaged.is_empty());
+        for case in damaged.map(|stream| stream.log().id).collect::<Vec<_>>() {
+            self.change(case, |_| {
+                let queues =
+                    vec![QueueChange::Put { queue: Queue::Tier1, item: case.to_string(), rank: 0, not_before: None }];
+                Some(Batch { queues, ..Batch::default() })
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Takes in what the stream of alerts has gained.
@@ -90,13 +122,17 @@ impl State {
             return Ok(());
         }
         for damage in &rows.damaged {
-            self.shared.report(damage);
+            // Its source raises the alert again when it is read again; until then a person should know.
+            tracing::error!(%damage, "an alert was lost from the journal: import its log again");
         }
+        // A source that has delivered more since was not done: only what nothing follows means "all is here".
+        let is_arrival = |(_, _, entry): &(u64, _, AlertEntry)| matches!(entry, AlertEntry::Arrived { .. });
+        let last_arrival = rows.entries.iter().rfind(|row| is_arrival(row)).map_or(0, |(number, _, _)| *number);
         for (number, _, entry) in rows.entries {
             match entry {
                 AlertEntry::Arrived { alert } => self.arrived(&alert).await?,
-                AlertEntry::CaughtUp { .. } => self.caught_up().await?,
-                AlertEntry::Unknown => {}
+                AlertEntry::CaughtUp { .. } if number > last_arrival => self.caught_up().await?,
+                AlertEntry::CaughtUp { .. } | AlertEntry::Unknown => {}
             }
             self.read = number;
             self.shared.set_grouped(number);
@@ -109,7 +145,7 @@ impl State {
     async fn arrived(&mut self, alert: &Alert) -> Result<(), JournalError> {
         let joined = self.groups.add(alert);
         let reason = joined.reason.map_or_else(|| "first of its incident".into(), |reason| reason.to_string());
-        let known = self.case_of(alert);
+        let known = self.holders.get(&alert.id).copied();
         match self.cases.get(&joined.root).copied().or(known) {
             None => {
                 let case = self.open(alert).await?;
@@ -123,19 +159,12 @@ impl State {
             }
         }
         let survivor = self.cases[&joined.root];
+        self.holders.insert(alert.id.clone(), survivor);
         let merged: Vec<CaseId> = joined.merged.iter().filter_map(|root| self.cases.get(root).copied()).collect();
         for case in merged.into_iter().filter(|case| *case != survivor) {
             self.merge(case, survivor, &reason).await?;
         }
         Ok(())
-    }
-
-    /// The case that an earlier start put this alert into before any merge. Older cases absorb younger ones, so it is
-    /// the youngest that holds the alert; the merges follow again, and one that was cut short is completed.
-    fn case_of(&self, alert: &Alert) -> Option<CaseId> {
-        let holds = |stream: &&CaseStream| stream.log().alerts.contains(&alert.id);
-        let youngest = self.streams.values().rev().find(holds)?;
-        Some(youngest.log().id)
     }
 
     async fn open(&mut self, alert: &Alert) -> Result<CaseId, JournalError> {
@@ -155,7 +184,7 @@ impl State {
             comments::quoted(&alert.rule.title),
             alert.rule.level,
             comments::quoted(&author),
-            alert.host,
+            comments::quoted(alert.host.as_str()),
             alert.time.strftime("%F %T"),
         );
         let state = desired::state(&stream.preview(&entries, now), &[Arc::new(alert.clone())]);
@@ -196,6 +225,10 @@ impl State {
             ))
         })
         .await?;
+        self.mark_merged(case, survivor, reason).await
+    }
+
+    async fn mark_merged(&mut self, case: CaseId, survivor: CaseId, reason: &str) -> Result<(), JournalError> {
         let shared = self.shared.clone();
         self.change(case, |stream| {
             if stream.log().status == Status::Merged {
@@ -220,7 +253,7 @@ impl State {
             let shared = self.shared.clone();
             self.change(case, |stream| {
                 let log = stream.log();
-                if log.ready || log.status != Status::New {
+                if log.ready || !matches!(log.status, Status::New | Status::InProgress) {
                     return None;
                 }
                 let now = shared.clock.now();
@@ -228,7 +261,7 @@ impl State {
                 let entries = vec![CaseEntry::Ready];
                 let mut effects = Vec::new();
                 if alerts.len() > 1 {
-                    effects.push(comment(case, "alerts", AUTHOR, gathered(&alerts), now));
+                    effects.push(comment(case, &format!("alerts/{}", alerts.len()), AUTHOR, gathered(&alerts), now));
                 }
                 effects.push(desired::state(&stream.preview(&entries, now), &alerts));
                 let rank = alerts.iter().map(|alert| rank(alert.rule.level)).max().unwrap_or_default();
@@ -258,7 +291,8 @@ impl State {
     }
 }
 
-/// An alert came to a case: one that waits for a person or was handled is taken up again.
+/// An alert came to a case: one that waits for a person or was handled is taken up again, once its sources have
+/// delivered the rest.
 fn reopened(shared: &Shared, stream: &CaseStream, mut entries: Vec<CaseEntry>, about: &str, why: &str) -> Batch {
     let log = stream.log();
     let (case, now) = (log.id, shared.clock.now());
@@ -266,13 +300,9 @@ fn reopened(shared: &Shared, stream: &CaseStream, mut entries: Vec<CaseEntry>, a
     if matches!(log.status, Status::OnHold | Status::Resolved | Status::Closed) {
         entries.push(moved(&Transition::Reopen(ReopenCause::NewAlert), why));
         let preview = stream.preview(&entries, now);
-        let alerts = shared.alerts.get(&preview.alerts);
-        let rank = alerts.iter().map(|alert| rank(alert.rule.level)).max().unwrap_or_default();
-        let item = case.to_string();
-        batch.queues.push(QueueChange::Put { queue: Queue::Tier1, item, rank, not_before: None });
         let text = format!("Reopened: an alert joined ({}).", comments::quoted(why));
         batch.effects.push(comment(case, about, AUTHOR, text, now));
-        batch.effects.push(desired::state(&preview, &alerts));
+        batch.effects.push(desired::state(&preview, &shared.alerts.get(&preview.alerts)));
     }
     batch.entries = entries;
     batch
@@ -298,8 +328,12 @@ fn gathered(alerts: &[Arc<Alert>]) -> String {
     hosts.dedup();
     let mut loudest: Vec<_> = rules.values().collect();
     loudest.sort_by_key(|(alert, count)| (std::cmp::Reverse((alert.rule.level, *count)), alert.rule.id.clone()));
-    let mut text =
-        format!("{} alerts of {} rules on {} hosts belong together.", alerts.len(), rules.len(), hosts.len());
+    let mut text = format!(
+        "{} of {} on {} belong together.",
+        comments::count(alerts.len() as u64, "alert"),
+        comments::count(rules.len() as u64, "rule"),
+        comments::count(hosts.len() as u64, "host")
+    );
     for (alert, count) in loudest.iter().take(6) {
         let author =
             alert.rule.author.as_ref().map_or_else(String::new, |author| format!(", by {}", comments::quoted(author)));

@@ -31,7 +31,9 @@ pub enum FolderError {
     #[error("{0} holds no cases yet: run `watchfloor triage FILE` first, or name the right folder with --data")]
     Empty(String),
     /// It cannot be made or opened.
-    #[error("{path} cannot be used as a state folder: {source}")]
+    #[error(
+        "{path} cannot be used as a state folder ({source}): name a folder that you may write to with --data, or mend this one"
+    )]
     Unusable {
         /// The folder.
         path: String,
@@ -46,7 +48,12 @@ impl StateFolder {
     /// # Errors
     /// When another process has it or it cannot be made.
     pub fn take(path: &Path) -> Result<Self, FolderError> {
-        std::fs::create_dir_all(path).map_err(|source| unusable(path, source))?;
+        let mut folder = std::fs::DirBuilder::new();
+        folder.recursive(true);
+        // Logs and cases are nobody else's business.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+        folder.create(path).map_err(|source| unusable(path, source))?;
         Self::lock(path)
     }
 

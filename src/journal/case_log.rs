@@ -100,7 +100,9 @@ pub struct CaseLog {
     pub root: SpanRef,
     /// Its alerts, in the order they joined.
     pub alerts: Vec<AlertId>,
-    /// Its sources have delivered all they had when it was opened: it may be judged.
+    /// The cases it took in, with the reasons.
+    pub absorbed: Vec<(CaseId, String)>,
+    /// Its sources have delivered all they had: it may be judged on its alerts.
     pub ready: bool,
     /// Where it stands.
     pub status: Status,
@@ -130,6 +132,7 @@ impl CaseLog {
             opened: Timestamp::UNIX_EPOCH,
             root: SpanRef { trace: TraceId([0; 16]), span: SpanId([0; 8]) },
             alerts: vec![],
+            absorbed: vec![],
             ready: false,
             status: Status::New,
             hold: None,
@@ -178,7 +181,10 @@ impl CaseLog {
                 self.alerts.push(alert.clone());
             }
             CaseEntry::Joined { alert, .. } => self.join(alert),
-            CaseEntry::Absorbed { alerts, .. } => alerts.iter().for_each(|alert| self.join(alert)),
+            CaseEntry::Absorbed { case, alerts, reason } => {
+                alerts.iter().for_each(|alert| self.join(alert));
+                self.absorbed.push((*case, reason.clone()));
+            }
             CaseEntry::Ready => self.ready = true,
             CaseEntry::Moved { transition, rule, because, .. } => self.moved(*seq, transition, rule, because),
             CaseEntry::Started { attempt, tier, pins, watermark, alerts, handover, span, .. } => {
@@ -262,8 +268,10 @@ impl CaseLog {
                     RecordedTransition::Hold { hold } => Some(hold.clone()),
                     _ => None,
                 };
-                if let RecordedTransition::Merge { into } = transition {
-                    self.merged_into = Some(*into);
+                match transition {
+                    RecordedTransition::Merge { into } => self.merged_into = Some(*into),
+                    RecordedTransition::Reopen { .. } => (self.ready, self.concluded) = (false, None),
+                    _ => {}
                 }
                 self.decided_by = Some(format!("{rule}: {because}"));
             }

@@ -1,7 +1,7 @@
 //! One canonical form of JSON and its digest: requests, records and events are compared by it.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 /// The value with keys sorted at every level and no white space.
@@ -12,22 +12,33 @@ pub fn json(value: &Value) -> String {
     out
 }
 
+/// Like [`json`], for an object that stands alone.
+#[must_use]
+pub fn object(object: &Map<String, Value>) -> String {
+    let mut out = String::new();
+    write_object(object, &mut out);
+    out
+}
+
+fn write_object(object: &Map<String, Value>, out: &mut String) {
+    // Sorted here and not by the map: whether serde_json's map is ordered depends on features of other crates.
+    let mut entries: Vec<_> = object.iter().collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    out.push('{');
+    for (place, (key, value)) in entries.into_iter().enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        out.push_str(&Value::String(key.clone()).to_string());
+        out.push(':');
+        write(value, out);
+    }
+    out.push('}');
+}
+
 fn write(value: &Value, out: &mut String) {
     match value {
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_unstable_by_key(|(key, _)| *key);
-            out.push('{');
-            for (place, (key, value)) in entries.into_iter().enumerate() {
-                if place > 0 {
-                    out.push(',');
-                }
-                out.push_str(&Value::String(key.clone()).to_string());
-                out.push(':');
-                write(value, out);
-            }
-            out.push('}');
-        }
+        Value::Object(map) => write_object(map, out),
         Value::Array(items) => {
             out.push('[');
             for (place, item) in items.iter().enumerate() {
@@ -68,5 +79,18 @@ mod tests {
         assert_eq!(json(&value!({"b": [1, {"d": 2, "c": 3}], "a": "x\"y"})), r#"{"a":"x\"y","b":[1,{"c":3,"d":2}]}"#);
         assert_eq!(digest(&value!({"a": 1, "b": 2})), digest(&value!({"b": 2, "a": 1})));
         assert_ne!(digest(&value!({"a": 1})), digest(&value!({"a": 2})));
+        assert_ne!(digest(&value!({"a": 1})), digest(&value!({"a": "1"})));
+        assert_ne!(digest(&value!({"a": [1, 2]})), digest(&value!({"a": [2, 1]})));
+        assert_ne!(digest(&value!({"a": "b\",\"c"})), digest(&value!({"a": "b", "c": ""})));
+    }
+
+    #[test]
+    fn a_number_that_was_written_and_read_back_has_the_same_digest() {
+        for divisor in 1..5_000_u32 {
+            let written = 1.0 / (1.0 + f64::from(divisor).sqrt());
+            let text = serde_json::to_string(&written).expect("a number is JSON");
+            let read: f64 = serde_json::from_str(&text).expect("it is read back");
+            assert_eq!(digest(&written), digest(&read), "{text}");
+        }
     }
 }

@@ -9,6 +9,9 @@ use super::tool::{Permission, Scope, Tool};
 use super::view::{ALONE, EventView};
 use crate::domain::taint;
 
+/// Most characters of a rule's card, so that the event behind the alert still fits the answer.
+const LONGEST_CARD: usize = 2_000;
+
 /// See the module.
 pub struct GetAlert;
 
@@ -45,6 +48,7 @@ impl Tool for GetAlert {
         if !rule.false_positives.is_empty() {
             card.push_str(&format!("\n  known false positives: {}", rule.false_positives.join("; ")));
         }
+        let card = card.chars().take(LONGEST_CARD).collect();
         let mut rows = vec![Row { exhibit: None, view: None, text: card }];
         if let Some(event) = &event {
             let view = EventView::whole(event, ALONE);

@@ -63,6 +63,9 @@ pub const IN_A_ROW: usize = 300;
 /// Most characters of one value where an event is shown alone.
 pub const ALONE: usize = 4_000;
 
+/// Most characters of one row's text: an event never crowds out the row beside it.
+const LONGEST_LINE: usize = 3_500;
+
 /// What a tool shows of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventView {
@@ -152,7 +155,11 @@ impl EventView {
         for (name, value) in order {
             line.push_str(&format!(" {name}={}", taint::shown(value)));
         }
-        if self.cut {
+        let whole = line.chars().count() <= LONGEST_LINE;
+        if !whole {
+            line = line.chars().take(LONGEST_LINE).collect();
+        }
+        if self.cut || !whole {
             line.push_str(" (cut: get_event shows more)");
         }
         line

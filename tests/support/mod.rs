@@ -1,9 +1,10 @@
-//! What whole-program tests share: stores on a temporary folder, clocks, a journal that dies, and scripts.
+//! What whole-program tests share: running the program, stores on a temporary folder, clocks, a journal that dies,
+//! and scripts.
 
-// Each test program uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod clocks;
 pub mod dying;
+pub mod program;
 pub mod scripts;
 pub mod world;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::features::{DECISIVE, Feature, MODERATE, STRONG, Seen, SeenEvent, VERY_STRONG, WEAK};
+use crate::domain::event::SYSMON;
 use crate::domain::evidence::Family;
 use crate::knowledge::{access_mask, paths, programs};
 
@@ -70,9 +71,12 @@ fn written_then_run(seen: &Seen) -> Option<Feature> {
     })
 }
 
-/// The processes of the alert contacted nobody and wrote nothing, while the sensors that would show it lived.
+/// No process that was looked at contacted anybody, while the sensor that would show it lived.
 fn nothing_else(seen: &Seen) -> Option<Feature> {
-    let (id, _, _) = seen.absences.iter().find(|(_, _, code)| *code == 3)?;
+    if seen.events.values().any(|event| event.view.is_sysmon(3)) {
+        return None;
+    }
+    let (id, _, _) = seen.absences.iter().find(|(_, channel, code)| channel == SYSMON && *code == 3)?;
     Some(Feature {
         name: "no network",
         family: Family::Network,

@@ -127,8 +127,9 @@ impl Seen {
                 }
                 for (id, view) in answered.seen() {
                     let known = seen.events.get(&id);
-                    // The view with more in it wins: get_alert shows whole values, a tree cuts them.
-                    if known.is_none_or(|known| known.view.cut && !view.cut) {
+                    // The view with more in it wins: get_event shows whole values, a tree cuts them.
+                    let size = |view: &EventView| view.fields.values().map(String::len).sum::<usize>();
+                    if known.is_none_or(|known| size(view) > size(&known.view)) {
                         seen.events.insert(id, SeenEvent { id, view: view.clone() });
                     }
                 }

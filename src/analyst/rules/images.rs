@@ -94,7 +94,7 @@ fn fingerprint(event: &SeenEvent) -> Vec<Feature> {
     let script = command.split(['"', '\'']).find(|part| part.to_lowercase().ends_with(".ps1"));
     let run = ScriptRun { file: script, user: view.get("User"), parent: view.get("ParentImage") };
     let fields = ["CommandLine", "User", "ParentImage", "IntegrityLevel"];
-    let feature = match fingerprints::defender_data_collection(run) {
+    let mut feature = match fingerprints::defender_data_collection(run) {
         Some(Fit::Full) => event.feature(
             "Defender's own collection script",
             Family::Identity,
@@ -111,6 +111,12 @@ fn fingerprint(event: &SeenEvent) -> Vec<Feature> {
         ),
         None => None,
     };
+    // The path decides: quote it, not the beginning of a long command.
+    if let (Some(feature), Some(script)) = (&mut feature, script)
+        && let Some(command) = feature.quotes.first_mut()
+    {
+        script.clone_into(&mut command.value);
+    }
     feature.into_iter().collect()
 }
 

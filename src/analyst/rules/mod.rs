@@ -43,7 +43,12 @@ impl Analyst for RuleAnalyst {
         Ok(match turns.len() {
             0 => plan::first_look(brief),
             1 => plan::second_look(brief, &seen),
-            _ => Move::Submit { draft: Box::new(writing::draft(brief, &seen)) },
+            2 => plan::closer_look(brief, &seen).unwrap_or_else(|| submit(brief, &seen)),
+            _ => submit(brief, &seen),
         })
     }
+}
+
+fn submit(brief: &Brief, seen: &Seen) -> Move {
+    Move::Submit { draft: Box::new(writing::draft(brief, seen)) }
 }

@@ -1,4 +1,4 @@
-//! What the rule-based analyst looks at: first what fired and what started it, then what it did.
+//! What the rule-based analyst looks at: what fired and what started it, what it did, and what was cut short.
 
 use std::collections::BTreeSet;
 
@@ -125,6 +125,34 @@ pub fn second_look(brief: &Brief, seen: &Seen) -> Move {
     let left = usize::try_from(brief.calls).unwrap_or(usize::MAX).saturating_sub(seen.calls);
     calls.truncate(left);
     Move::Calls { calls, because: "What did these processes do, and would the sensors have shown it?".into() }
+}
+
+/// What the second look left open: commands that were cut short in a row, and processes found only then.
+pub fn closer_look(brief: &Brief, seen: &Seen) -> Option<Move> {
+    let width = width(brief.tier);
+    let starts = || seen.events.values().filter(|event| event.view.is_sysmon(1));
+    let mut calls: Vec<ToolCall> = starts()
+        .filter(|event| event.view.cut)
+        .take(width.processes)
+        .map(|event| call("get_event", json!({ "event": event.view.event })))
+        .collect();
+    // A script block names no process; the search for its file may have found one.
+    let of_processes = |event: &&SeenEvent| event.view.get("ProcessGuid").is_some();
+    let any_process = seen.triggers.values().filter_map(|id| seen.events.get(id)).any(|event| of_processes(&event));
+    if !any_process {
+        for event in starts().take(width.processes) {
+            let Some(process) = event.view.get("ProcessGuid") else { continue };
+            let window = (event.view.time - width.before, event.view.time + width.after);
+            let host = event.view.host.as_str();
+            calls.push(call("process_tree", json!({ "event": event.view.event })));
+            calls.push(search(host, &[8, 10, 11, 13], Some(process), &[], window));
+            calls.push(search(host, &[3], Some(process), &[], window));
+        }
+    }
+    let left = usize::try_from(brief.calls).unwrap_or(usize::MAX).saturating_sub(seen.calls);
+    calls.truncate(left);
+    let because = "The commands that were cut short, whole, and the processes behind them.".into();
+    (!calls.is_empty()).then_some(Move::Calls { calls, because })
 }
 
 fn search(

@@ -25,7 +25,7 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
     let policy = RoutePolicy::default();
     let strongest = |keep: &dyn Fn(&Feature) -> bool| features.iter().find(|feature| keep(feature)).cloned();
     let harm = strongest(&|feature: &Feature| feature.value >= STRONG && feature.family != Family::Context);
-    let harmless = strongest(&|feature: &Feature| feature.value <= -STRONG && feature.quotes.len() > 1);
+    let harmless = strongest(&|feature: &Feature| feature.value <= -STRONG && explains_all(feature, seen, brief));
     let classification = if probability >= policy.escalate_at && harm.is_some() {
         Classification::TruePositive
     } else if probability <= policy.close_at() && harmless.is_some() {
@@ -49,7 +49,7 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
         contradictions: contradictions(classification, &features),
         containment: containment(classification, probability, &policy, seen, &features),
         human_question: (classification != Classification::FalsePositive)
-            .then(|| question(classification, &host, seen, brief)),
+            .then(|| question(classification, &host, seen, brief, harm.as_ref())),
         question_for_receiver: Some(
             "How did it begin, what else did these processes do on these hosts, and is there an ordinary explanation?"
                 .into(),
@@ -58,6 +58,22 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
         unknowns,
         citations,
     }
+}
+
+/// The harmless activity is what every alert of the case is about. One known harmless source in a case says
+/// nothing of the other alerts in it; an alert that was not looked at is not explained.
+fn explains_all(feature: &Feature, seen: &Seen, brief: &Brief) -> bool {
+    let Some(act) = seen.events.get(&feature.evidence) else { return false };
+    let script = feature.quotes.first().map(|quote| quote.value.as_str());
+    let is_same = |one: Option<&str>, other: Option<&str>| matches!((one, other), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other));
+    brief.alerts.iter().all(|alert| {
+        let trigger = seen.triggers.get(&alert.event).and_then(|id| seen.events.get(id));
+        trigger.is_some_and(|event| {
+            event.view.host == act.view.host
+                && (is_same(event.view.get("ProcessGuid"), act.view.get("ProcessGuid"))
+                    || is_same(event.view.get("Path"), script))
+        })
+    })
 }
 
 fn determination(classification: Classification, features: &[Feature]) -> Option<Determination> {
@@ -259,17 +275,29 @@ fn unknowns(seen: &Seen) -> Vec<Unknown> {
     unknowns
 }
 
-fn question(classification: Classification, host: &str, seen: &Seen, brief: &Brief) -> HumanQuestion {
-    let account = first_with(seen, &["User", "SourceUser", "SubjectUserName"]).and_then(|event| {
-        ["User", "SourceUser", "SubjectUserName"].iter().find_map(|field| event.view.get(field)).map(str::to_owned)
-    });
-    let program = first_with(seen, &["Image", "SourceImage", "ImagePath"]).and_then(|event| {
-        ["Image", "SourceImage", "ImagePath"].iter().find_map(|field| event.view.get(field)).map(paths::base_name)
-    });
-    let who = account.map_or_else(String::new, |account| format!(" as {account}"));
-    let what = program.unwrap_or_else(|| "this".into());
-    let when = brief.alerts.iter().map(|alert| alert.time).min().map(|at| at.strftime(" at %F %T UTC").to_string());
-    let when = when.unwrap_or_default();
+/// Asks about the act that weighs most, or else about what fired.
+fn question(
+    classification: Classification,
+    host: &str,
+    seen: &Seen,
+    brief: &Brief,
+    harm: Option<&Feature>,
+) -> HumanQuestion {
+    const ACCOUNT: [&str; 3] = ["User", "SourceUser", "SubjectUserName"];
+    const PROGRAM: [&str; 3] = ["Image", "SourceImage", "ImagePath"];
+    let act = harm.and_then(|feature| seen.events.get(&feature.evidence));
+    let named = |fields: &[&str]| {
+        let of = |event: &SeenEvent| fields.iter().find_map(|field| event.view.get(field)).map(str::to_owned);
+        act.and_then(of).or_else(|| first_with(seen, fields).and_then(of))
+    };
+    let who = named(&ACCOUNT).map_or_else(String::new, |account| format!(" as {account}"));
+    let what = match (harm, named(&PROGRAM)) {
+        (Some(feature), _) => format!("this ({})", feature.says),
+        (None, Some(program)) => paths::base_name(&program),
+        (None, None) => "this".into(),
+    };
+    let first = act.map(|event| event.view.time).or_else(|| brief.alerts.iter().map(|alert| alert.time).min());
+    let when = first.map(|at| at.strftime(" at %F %T UTC").to_string()).unwrap_or_default();
     let question = match classification {
         Classification::TruePositive => {
             format!("Was {what}{who} on {host}{when} an authorised test or change? If not, contain {host}?")

@@ -5,8 +5,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-use super::ecs;
-use crate::detection::canonical;
+use super::{ecs, event_id};
 use crate::detection::damage::{Broken, Fault};
 use crate::domain::entity::HostName;
 use crate::domain::event::{Event, Origin, SYSMON};
@@ -97,7 +96,7 @@ pub(super) fn normalise(record: &Map<String, Value>, origin: Origin) -> Result<E
     document.insert("winlog".into(), winlog.into());
 
     Ok(Event {
-        id: canonical::event_id(record),
+        id: event_id(record),
         time,
         host: HostName::new(host),
         channel: channel.to_owned(),

@@ -6,13 +6,13 @@ use rsigma_eval::FieldMatch;
 use serde_json::Value;
 
 use super::view::View;
-use crate::detection::canonical::hex_digest;
 use crate::detection::normalise::is_null_guid;
 use crate::domain::alert::{Alert, RuleCard};
 use crate::domain::entity::Entity;
 use crate::domain::event::{Event, SYSMON};
 use crate::domain::evidence::Quote;
 use crate::domain::ids::AlertId;
+use crate::knowledge::canonical;
 
 /// Who raised the alerts of this module.
 const SOURCE: &str = "sigma";
@@ -23,7 +23,7 @@ const LONGEST_QUOTE: usize = 500;
 pub(super) fn alert(card: &RuleCard, event: &Event, view: &View, matched: &[FieldMatch]) -> Alert {
     let name = format!("{SOURCE}|{}|{}", card.id, event.id);
     Alert {
-        id: AlertId::new(hex_digest(name.as_bytes(), 16)),
+        id: AlertId::new(&canonical::sha256(name.as_bytes())[..16]),
         source: SOURCE.to_owned(),
         rule: card.clone(),
         host: event.host.clone(),

@@ -1,0 +1,506 @@
+//! Whatever is handed to the program, it says in a sentence what is wrong with what and what to do about it, and it
+//! never takes a failure for a quiet night: exit codes 0, 1 and 2 keep their meaning.
+
+mod support;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use support::program::{FAULT, SAMPLE, State, UNDISTURBED, assert_same, canonical, run, sample_lines, shown};
+
+/// An ordinary logon as NXLog forwards it: nothing for any rule.
+fn quiet_event(record: u32) -> String {
+    json!({
+        "@timestamp": "2026-11-17T08:00:00.000Z", "EventReceivedTime": "2026-11-17 09:00:00",
+        "SourceModuleName": "eventlog", "SourceModuleType": "im_msvistalog", "SourceName": "Microsoft-Windows-Security-Auditing",
+        "Hostname": "WKS-44.corp.example", "Channel": "Security", "EventID": 4634, "RecordNumber": record,
+        "TargetUserName": "m.weber", "LogonType": "3",
+    })
+    .to_string()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packing = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packing.write_all(bytes).expect("memory takes everything");
+    packing.finish().expect("memory takes everything")
+}
+
+#[test]
+fn exit_codes_say_whether_a_person_is_needed() {
+    let state = State::new();
+    let quiet = state.write("quiet.ndjson", format!("{}\n{}\n", quiet_event(1), quiet_event(2)));
+    let ended = state.run(&["triage", shown(&quiet)]).expect_code(0);
+    assert!(ended.stdout.contains("2 events, 0 alerts"), "{ended:?}");
+    state.run(&["cases", "list"]).expect_code(0);
+    state.run(&["triage", SAMPLE]).expect_code(1);
+    state.run(&["cases", "list"]).expect_code(1);
+    // The earlier cases still wait, but not because of this file.
+    let again = state.run(&["triage", shown(&quiet)]).expect_code(0);
+    assert!(again.stdout.contains("2 of them known already"), "{again:?}");
+    assert!(again.stdout.contains("earlier cases"), "{again:?}");
+    state.run(&["triage", "--no-such-switch"]).expect_refusal(&["--no-such-switch"]);
+    state.run(&["cases", "show", "WF-99"]).expect_refusal(&["WF-99", "watchfloor cases list"]);
+    state.run(&["cases", "show", "Smith"]).expect_refusal(&["Smith"]);
+}
+
+#[test]
+fn what_is_no_log_is_refused_by_name_with_the_cause_and_the_remedy() {
+    let state = State::new();
+    let folder = state.beside("a-folder");
+    std::fs::create_dir(&folder).expect("the folder is made");
+    let missing = state.beside("missing.ndjson");
+    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(b"{\0}\0".iter().copied()).collect();
+    let half = gzip(b"").into_iter().take(12).collect::<Vec<_>>();
+    let inputs: [(std::path::PathBuf, &[&str]); 11] = [
+        (missing, &["does not exist", "check the path"]),
+        (folder, &["is a folder", "name the file"]),
+        (state.write("empty.ndjson", ""), &["is empty", "leave the file out"]),
+        (state.write("empty.ndjson.gz", gzip(b"")), &["is empty", "leave the file out"]),
+        (state.write("blank.ndjson", "\n\n  \n"), &["is empty", "leave the file out"]),
+        (state.write("program.exe", b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0"), &["binary", "NDJSON"]),
+        (state.write("page.html", "<!DOCTYPE html>\n<html><body>404</body></html>\n"), &["HTML page", "NDJSON"]),
+        (state.write("log.evtx", b"ElfFile\0\0\0\0"), &["EVTX", "export it as NDJSON"]),
+        (state.write("list.json", "[{\"EventID\": 1}]\n"), &["JSON array", "one JSON object per line"]),
+        (state.write("text.txt", utf16), &["UTF-16", "saved as UTF-8"]),
+        (state.write("half.gz", half), &["gzip", "NDJSON"]),
+    ];
+    for (input, words) in inputs {
+        let ended = state.run(&["triage", shown(&input)]).expect_refusal(&[shown(&input)]);
+        ended.expect_refusal(words);
+        // A good file beside it does not hide it, and nothing is begun before all inputs were looked at.
+        state.run(&["triage", SAMPLE, shown(&input)]).expect_refusal(words);
+        assert!(!state.path().exists(), "{} left a state folder behind", input.display());
+    }
+}
+
+#[test]
+fn broken_lines_are_counted_named_and_skipped() {
+    let state = State::new();
+    let mut lines = sample_lines();
+    lines.insert(5, "{\"cut\": ".into());
+    lines.insert(40, "[1, 2]".into());
+    lines.insert(41, "not JSON at all".into());
+    lines.push("{}".into());
+    let input = state.write("broken.ndjson", lines.join("\n"));
+    let report = state.run(&["triage", shown(&input), "--json"]).expect_code(1).json();
+    let skipped = report["inputs"][0]["skipped"].as_array().expect("it says what it skipped");
+    let counted: Vec<(&str, u64, u64)> = skipped
+        .iter()
+        .map(|kind| {
+            let number = |name: &str| kind[name].as_u64().unwrap_or_default();
+            (kind["fault"].as_str().unwrap_or_default(), number("lines"), number("first_line"))
+        })
+        .collect();
+    assert_eq!(counted, [("not JSON", 2, 6), ("not a JSON object", 1, 41), ("unknown shape", 1, 123)], "{skipped:?}");
+    assert_same(&UNDISTURBED.export, &canonical(&report), "the good lines among broken ones");
+    let text = state.run(&["triage", shown(&input)]).expect_code(1);
+    for said in ["2 lines skipped, not JSON; first in line 6", "1 lines skipped, not a JSON object; first in line 41"] {
+        assert!(text.stdout.contains(said), "`{said}` in {text:?}");
+    }
+    let quiet = state.write("quiet.ndjson", format!("nonsense\n{}\nnonsense\n", quiet_event(1)));
+    let quiet = state.run(&["triage", shown(&quiet)]).expect_code(0);
+    assert!(quiet.stdout.contains("2 lines skipped, not JSON; first in line 1"), "{quiet:?}");
+}
+
+#[test]
+fn a_hostile_line_costs_itself() {
+    let state = State::new();
+    let mut bytes = Vec::new();
+    for (place, line) in sample_lines().into_iter().enumerate() {
+        bytes.extend_from_slice(line.as_bytes());
+        bytes.push(b'\n');
+        match place {
+            10 => {
+                bytes.extend([b"{\"a\":".repeat(10_000), b"1".to_vec(), b"}".repeat(10_000), b"\n".to_vec()].concat())
+            }
+            20 => bytes.extend(b"{\"EventID\": 1e400}\n"),
+            30 => bytes.extend(b"{\"name\": \"\xff\xfe\"}\n"),
+            40 => bytes.extend([b"{\"x\":\"".to_vec(), b"A".repeat(10 << 20), b"\"}\n".to_vec()].concat()),
+            50 => bytes.extend(b"\0\0\0\0\n"),
+            _ => {}
+        }
+    }
+    let input = state.write("hostile.ndjson", bytes);
+    let report = state.run(&["triage", shown(&input), "--json"]).expect_code(1).json();
+    let lines = report["inputs"][0]["skipped"].as_array().expect("it says what it skipped").iter();
+    assert_eq!(lines.filter_map(|kind| kind["lines"].as_u64()).sum::<u64>(), 5, "{}", report["inputs"]);
+    assert_same(&UNDISTURBED.export, &canonical(&report), "the good lines among hostile ones");
+}
+
+#[test]
+fn a_truncated_archive_is_judged_as_far_as_it_goes_and_fails() {
+    let state = State::new();
+    let whole = gzip(std::fs::read_to_string(SAMPLE).expect("the sample is there").as_bytes());
+    let input = state.write("whole.ndjson.gz", &whole);
+    let unpacked = state.run(&["triage", shown(&input), "--json"]).expect_code(1).json();
+    assert_same(&UNDISTURBED.export, &canonical(&unpacked), "the sample as an archive");
+
+    let state = State::new();
+    let input = state.write("cut.ndjson.gz", &whole[..whole.len() * 9 / 10]);
+    let text = state.run(&["triage", shown(&input)]).expect_code(2);
+    assert!(text.stdout.contains("cut short after line"), "{text:?}");
+    assert!(text.stdout.contains("WF-1"), "what came before is judged and printed: {text:?}");
+    let report = state.run(&["triage", shown(&input), "--json"]).expect_code(2).json();
+    assert!(report["inputs"][0]["cut_short"].is_string(), "{}", report["inputs"]);
+    assert!(report["cases"].as_array().is_some_and(|cases| !cases.is_empty()), "{report}");
+    state.assert_sound();
+    // The whole file afterwards mends it: nothing is lost or counted twice.
+    let whole = state.run(&["triage", SAMPLE, "--json"]).expect_code(1).json();
+    assert_eq!(whole["inputs"][0]["alerts"], UNDISTURBED.export["inputs"][0]["alerts"]);
+    state.assert_sound();
+}
+
+/// A rule that matches the quiet event.
+const RULE: &str = "
+title: A logoff was seen
+id: 7d3c8a50-6f0c-4c7e-9a54-3a0f9b1c2d11
+status: test
+author: the test
+logsource: {product: windows, service: security}
+detection:
+  selection: {EventID: 4634}
+  condition: selection
+level: medium
+";
+
+#[test]
+fn a_bad_rule_is_named_and_the_rest_load() {
+    let state = State::new();
+    let rules = state.beside("rules");
+    std::fs::create_dir(&rules).expect("the folder is made");
+    std::fs::write(rules.join("good.yml"), RULE).expect("it is written");
+    std::fs::write(rules.join("torn.yml"), "title: [\n  - torn").expect("it is written");
+    std::fs::write(rules.join("bytes.yml"), b"title: \xff\xfe\x00").expect("it is written");
+    std::fs::write(rules.join("notes.txt"), "no rule, and not taken for one").expect("it is written");
+    let input = state.write("quiet.ndjson", quiet_event(1));
+    let ended = state.run(&["triage", shown(&input), "--rules", shown(&rules)]).expect_finished();
+    for file in ["torn.yml", "bytes.yml"] {
+        assert!(ended.stderr.contains(&format!("{file} is left out: ")), "{file} in {ended:?}");
+    }
+    assert!(!ended.stderr.contains("good.yml") && !ended.stderr.contains("notes.txt"), "{ended:?}");
+    assert!(ended.stdout.contains("1 events, 1 alerts by 1 rules"), "{ended:?}");
+}
+
+#[test]
+fn without_a_usable_rule_nothing_is_called_quiet() {
+    let state = State::new();
+    let missing = state.beside("no-such-folder");
+    let refused = state.run(&["triage", SAMPLE, "--rules", shown(&missing)]);
+    refused.expect_refusal(&[shown(&missing), "cannot be read", "name a folder"]);
+    let empty = state.beside("empty");
+    std::fs::create_dir(&empty).expect("the folder is made");
+    let refused = state.run(&["triage", SAMPLE, "--rules", shown(&empty)]);
+    refused.expect_refusal(&[shown(&empty), "no Sigma rule", "name a folder"]);
+    std::fs::write(empty.join("torn.yml"), "title: [\n  - torn").expect("it is written");
+    let refused = state.run(&["triage", SAMPLE, "--rules", shown(&empty)]);
+    refused.expect_refusal(&["torn.yml is left out", shown(&empty), "none of the rules", "--rules"]);
+    let text = state.write("rules.tar.gz", "this is no archive");
+    let refused = state.run(&["triage", SAMPLE, "--rules", shown(&text)]);
+    refused.expect_refusal(&[shown(&text), "name a folder"]);
+    assert!(!state.path().exists(), "a state folder was made for nothing");
+}
+
+#[test]
+fn a_state_folder_that_is_none_is_named() {
+    let state = State::new();
+    let none = state.run(&["cases", "list"]);
+    none.expect_refusal(&[shown(&state.path()), "holds no cases yet", "watchfloor triage FILE", "--data"]);
+    assert!(!state.path().exists(), "a question makes no folder");
+    std::fs::write(state.path(), "a file in its place").expect("it is written");
+    let refused = state.run(&["triage", SAMPLE]);
+    refused.expect_refusal(&[shown(&state.path()), "cannot be used as a state folder", "--data"]);
+    for question in [&["cases", "list"][..], &["journal", "check"], &["audit", "verify"]] {
+        state.run(question).expect_refusal(&[shown(&state.path()), "--data"]);
+    }
+}
+
+#[test]
+fn a_folder_that_another_process_holds_is_refused_with_its_number() {
+    let state = State::new();
+    state.triage();
+    let mut held = File::create(state.path().join("floor.lock")).expect("the lock's file is there");
+    held.try_lock().expect("nobody holds it");
+    writeln!(held, "4711").expect("it is signed");
+    let refused = state.run(&["triage", SAMPLE]);
+    refused.expect_refusal(&[shown(&state.path()), "in use by another watchfloor (process 4711)", "--data"]);
+    // The holder has no control socket: a question says so instead of waiting.
+    let refused = state.run(&["cases", "list"]);
+    refused.expect_refusal(&[shown(&state.path()), "does not answer", "stop it"]);
+    drop(held);
+    assert_same(&UNDISTURBED.export, &state.triage(), "once the folder is free again");
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_refused_and_left_alone() {
+    for file in ["journal.db", "events.db", "cases.db"] {
+        let state = State::new();
+        state.triage();
+        state.database(file).pragma_update(None, "user_version", 99).expect("the version is written");
+        for command in [&["triage", SAMPLE][..], &["cases", "list"], &["journal", "check"], &["audit", "verify"]] {
+            state.run(command).expect_refusal(&[file, "has format 99", "use the version that wrote it"]);
+        }
+        state.database(file).pragma_update(None, "user_version", 1).expect("the version is written");
+        assert_same(&UNDISTURBED.export, &state.triage(), &format!("{file} after a newer version was refused"));
+    }
+}
+
+#[test]
+fn a_store_that_is_something_else_is_refused() {
+    for file in ["journal.db", "events.db", "cases.db"] {
+        let state = State::new();
+        std::fs::create_dir(state.path()).expect("the folder is made");
+        std::fs::write(state.path().join(file), "Dear diary, ".repeat(500)).expect("it is written");
+        state.run(&["triage", SAMPLE]).expect_refusal(&[file, "it is not a store of watchfloor"]);
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_is_lost_by_it() {
+    let (mut full, mut pages) = (0, 1);
+    loop {
+        let state = State::new();
+        let ended = state.triage_with(&format!("max-pages={pages}"));
+        if ended.code() != Some(2) {
+            assert_same(&UNDISTURBED.export, &canonical(&ended.expect_finished().json()), "enough pages");
+            break;
+        }
+        full += 1;
+        assert!(ended.stdout.is_empty(), "a run that failed prints no cases: {ended:?}");
+        ended.expect_refusal(&[".db is full", "free some space and run the command again", shown(&state.path())]);
+        let what = format!("{pages} pages, then room enough");
+        assert_same(&UNDISTURBED.export, &state.triage(), &what);
+        state.assert_sound();
+        pages += 1 + pages / 6;
+    }
+    println!("the disk was full {full} times, enough are {pages} pages");
+    assert!(full > 10, "the disk was full only {full} times");
+}
+
+#[test]
+fn a_full_disk_refuses_nobody_who_only_reads() {
+    let state = State::new();
+    state.triage();
+    for question in [&["cases", "list"][..], &["cases", "show", "WF-1"], &["journal", "check"], &["audit", "verify"]] {
+        let mut command = state.command(question);
+        command.env(FAULT, "max-pages=1");
+        assert!(run(command).expect_finished().stderr.is_empty());
+    }
+    // And a run that finds everything on record needs no room either.
+    let ended = state.triage_with("max-pages=1").expect_finished();
+    assert_same(&UNDISTURBED.export, &canonical(&ended.json()), "a second run on a full disk");
+}
+
+#[cfg(unix)]
+mod while_a_floor_runs {
+    //! A floor that is fed through a pipe runs until the pipe is closed.
+
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpStream;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::{Child, Command, Stdio};
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::JoinHandle;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Longest that anything in here is waited for.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A triage at work on the sample, which its source has not finished.
+    struct Running {
+        state: State,
+        child: Child,
+        /// Dropping it ends the input.
+        more: Option<Sender<()>>,
+        feeding: Option<JoinHandle<()>>,
+    }
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            // After a failed check nobody else ends it.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    impl Running {
+        fn start() -> Self {
+            let state = State::new();
+            let pipe = state.beside("pipe.ndjson");
+            assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
+            let mut command = state.command(&["triage", shown(&pipe), "--json"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let child = command.spawn().expect("the program starts");
+            let (more, ended) = channel::<()>();
+            let feeding = std::thread::spawn(move || {
+                let mut writing = File::options().write(true).open(pipe).expect("the program reads it");
+                // Repeated, because events are stored by the hundred: known ones change nothing.
+                let lines = sample_lines();
+                for line in lines.iter().cycle().take(lines.len() * 5) {
+                    writeln!(writing, "{line}").expect("the program reads on");
+                }
+                let _ = ended.recv();
+            });
+            let running = Self { state, child, more: Some(more), feeding: Some(feeding) };
+            running.wait_for_cases();
+            running
+        }
+
+        /// Waits until the floor shows all cases of the sample.
+        fn wait_for_cases(&self) {
+            let wanted = UNDISTURBED.export["cases"].as_object().map(serde_json::Map::len);
+            let began = Instant::now();
+            loop {
+                if self.state.path().join("control.json").exists() {
+                    let list = self.state.run(&["cases", "list", "--json"]).expect_no_panic();
+                    if list.code() == Some(0) && list.json().as_array().map(Vec::len) == wanted {
+                        return;
+                    }
+                }
+                assert!(began.elapsed() < PATIENCE, "the floor does not show its cases");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+
+        fn signal(&self, name: &str) {
+            let sent = Command::new("kill").arg(name).arg(self.child.id().to_string()).status();
+            assert!(sent.expect("kill is there").success());
+        }
+
+        /// Ends the input and gives what the triage printed.
+        fn finish(mut self) -> (State, Value) {
+            drop(self.more.take());
+            self.feeding.take().expect("it was started").join().expect("the sample was read");
+            let stdout = self.child.stdout.take().expect("it is piped");
+            let report = serde_json::from_reader(BufReader::new(stdout)).expect("it prints its report");
+            assert_eq!(self.child.wait().expect("it is ours").code(), Some(1));
+            let state = std::mem::replace(&mut self.state, State::new());
+            (state, report)
+        }
+
+        /// Where the floor listens, and its secret.
+        fn control(&self) -> (String, String) {
+            let file = std::fs::read_to_string(self.state.path().join("control.json")).expect("a floor listens");
+            let control: Value = serde_json::from_str(&file).expect("it is JSON");
+            let text = |name: &str| control[name].as_str().expect("it is said").to_owned();
+            (text("address"), text("secret"))
+        }
+    }
+
+    /// Sends bytes to the control socket and gives the line it answers, if any.
+    fn send(address: &str, bytes: &[u8]) -> String {
+        let mut connection = TcpStream::connect(address).expect("the floor listens");
+        connection.set_read_timeout(Some(PATIENCE)).expect("a timeout is set");
+        // The floor may answer and hang up before it has read everything.
+        let _ = connection.write_all(bytes).and_then(|()| connection.shutdown(std::net::Shutdown::Write));
+        let mut answer = String::new();
+        let _ = BufReader::new(connection).read_line(&mut answer);
+        answer
+    }
+
+    #[test]
+    fn its_cases_are_read_through_it() {
+        let running = Running::start();
+        let state = &running.state;
+        let mode = state.path().join("control.json").metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "only its owner may read the secret");
+
+        let list = state.run(&["cases", "list", "--json"]).expect_code(0).json();
+        let statuses: Vec<&Value> =
+            list.as_array().expect("a list").iter().map(|case| &case["state"]["status"]).collect();
+        assert!(statuses.iter().all(|status| **status == "new"), "nothing is judged before all is in: {statuses:?}");
+        assert!(state.run(&["cases", "show", "WF-1"]).expect_code(0).stdout.contains("WF-1"));
+        state.run(&["cases", "show", "WF-99"]).expect_refusal(&["WF-99", "watchfloor cases list"]);
+        state.run(&["journal", "check"]).expect_code(0);
+        state.run(&["audit", "verify"]).expect_code(0);
+        let process = format!("(process {})", running.child.id());
+        state.run(&["triage", SAMPLE]).expect_refusal(&[shown(&state.path()), "in use", &process, "--data"]);
+
+        let (state, report) = running.finish();
+        let (expected, found) = (&UNDISTURBED.export["cases"], &canonical(&report)["cases"]);
+        assert_same(expected, found, "a floor that was asked while it worked");
+        assert!(!state.path().join("control.json").exists(), "the address goes when the floor goes");
+        state.assert_sound();
+    }
+
+    #[test]
+    fn who_does_not_know_the_secret_is_told_nothing() {
+        let running = Running::start();
+        let (address, secret) = running.control();
+        assert!(secret.len() >= 32, "a secret is long");
+        let wrong = "0".repeat(secret.len());
+        let request = |secret: &str| format!("{}\n", json!({"secret": secret, "query": "cases"}));
+        for guess in ["", "0", &wrong, &secret[1..], &format!("{secret}0"), &secret.to_uppercase()] {
+            let answer = send(&address, request(guess).as_bytes());
+            assert!(answer.contains("the secret is wrong") && !answer.contains("WF-1"), "{guess}: {answer}");
+        }
+        for garbage in [
+            &b""[..],
+            b"\n",
+            b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+            b"{}\n",
+            b"{\"query\":\"cases\"}\n",
+            b"[[[[[[\n",
+            b"\xff\xfe\0\0\n",
+            &b"{\"secret\":".repeat(100_000),
+            &b"A".repeat(1 << 20),
+        ] {
+            let answer = send(&address, garbage);
+            assert!(!answer.contains("WF-1") && !answer.contains("answer\""), "{answer}");
+        }
+        let known = format!("{}\n", json!({"secret": secret, "query": "close_all_cases"}));
+        assert!(send(&address, known.as_bytes()).contains("cannot be read"));
+        // Somebody who connects and says nothing holds up nobody.
+        let silent: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(&address).expect("it listens")).collect();
+        assert!(send(&address, request(&secret).as_bytes()).contains("WF-1"));
+        running.state.run(&["cases", "list"]).expect_code(0);
+        drop(silent);
+        let (state, report) = running.finish();
+        assert_same(&UNDISTURBED.export["cases"], &canonical(&report)["cases"], "a floor that was pestered");
+        state.assert_sound();
+    }
+
+    #[test]
+    fn one_that_is_stopped_is_said_not_to_answer() {
+        let running = Running::start();
+        running.signal("-STOP");
+        let asked = Instant::now();
+        let refused = running.state.run(&["cases", "list"]);
+        let waited = asked.elapsed();
+        let process = format!("(process {})", running.child.id());
+        let second = running.state.run(&["triage", SAMPLE]);
+        running.signal("-CONT");
+        refused.expect_refusal(&[shown(&running.state.path()), "does not answer", "stop it"]);
+        assert!(waited < PATIENCE, "the answer took {waited:?}");
+        second.expect_refusal(&["in use", &process]);
+        let (state, report) = running.finish();
+        assert_same(&UNDISTURBED.export["cases"], &canonical(&report)["cases"], "a floor that was stopped for a while");
+        state.assert_sound();
+    }
+
+    #[test]
+    fn one_that_was_killed_leaves_its_cases_readable() {
+        let mut running = Running::start();
+        running.child.kill().expect("it is ours");
+        running.child.wait().expect("it is ours");
+        drop(running.more.take());
+        assert!(running.state.path().join("control.json").exists(), "a killed floor cannot tidy up");
+        let list = running.state.run(&["cases", "list", "--json"]).expect_code(0).json();
+        assert_eq!(list.as_array().map(Vec::len), UNDISTURBED.export["cases"].as_object().map(serde_json::Map::len));
+        let cases = &running.state.triage()["cases"];
+        assert_same(&UNDISTURBED.export["cases"], cases, "killed while its source was delivering, then run again");
+        assert!(!running.state.path().join("control.json").exists());
+        running.state.assert_sound();
+    }
+}
+
+#[test]
+fn a_relative_path_to_nowhere_is_named_as_it_was_given() {
+    let state = State::new();
+    let ended = state.run(&["triage", "no/such/file.ndjson"]);
+    ended.expect_refusal(&["`no/such/file.ndjson` does not exist"]);
+    assert!(!Path::new("no").exists());
+}
