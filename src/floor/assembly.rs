@@ -40,7 +40,7 @@ impl Stores {
     /// # Errors
     /// When one of them cannot be used.
     pub fn open(folder: &Path, faults: &Faults) -> Result<Self, StorageError> {
-        let limits = Limits { max_pages: faults.max_pages, ..Limits::default() };
+        let limits = Limits { max_pages: faults.max_pages };
         let journal: Arc<dyn Journal> = Arc::new(EmbeddedJournal::open_within(folder, limits)?);
         let journal = match faults.abort_after_append {
             Some(appends) => Arc::new(AbortingJournal::new(journal, appends)),

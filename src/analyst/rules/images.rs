@@ -65,7 +65,6 @@ fn lineage(event: &SeenEvent) -> Vec<Feature> {
     let (child_name, parent_name) = (paths::base_name(image), paths::base_name(parent));
     let runs_commands = programs::is_shell(image) || programs::is_proxy(image);
     let says = format!("{parent_name} started {child_name}");
-    let command = view.get("CommandLine").unwrap_or_default();
     let (name, value) = if programs::violates_canonical_parent(image, parent) {
         ("parent that Windows never gives", VERY_STRONG)
     } else if runs_commands && programs::is_reader(parent) {
@@ -80,8 +79,6 @@ fn lineage(event: &SeenEvent) -> Vec<Feature> {
         && matches!(parent_name.as_str(), "wscript.exe" | "cscript.exe" | "mshta.exe" | "rundll32.exe" | "regsvr32.exe")
     {
         ("script host starts a shell", MODERATE)
-    } else if child_name == "conhost.exe" || command.is_empty() {
-        return vec![];
     } else {
         return vec![];
     };
