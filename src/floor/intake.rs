@@ -25,6 +25,7 @@ use crate::journal::effects::comment;
 use crate::journal::entry::CaseEntry;
 use crate::ports::journal::{JournalError, Queue, QueueChange};
 use crate::telemetry::ids;
+use crate::tools::view::most_telling;
 
 /// How intake signs.
 const AUTHOR: &str = "Intake";
@@ -175,7 +176,7 @@ impl State {
         let root = SpanRef { trace: ids::new_trace(), span: ids::new_span() };
         let entries = vec![CaseEntry::Opened { alert: alert.id.clone(), root }];
         let author = alert.rule.author.as_ref().map_or_else(String::new, |author| format!(", rule by {author}"));
-        let matched = alert.matched.first().map_or_else(String::new, |quote| {
+        let matched = most_telling(&alert.matched).map_or_else(String::new, |quote| {
             let field = quote.field.rsplit('.').next().unwrap_or(&quote.field);
             format!("\nTrigger: {field} `{}`.", comments::quoted(&quote.value))
         });

@@ -86,6 +86,14 @@ pub(super) fn normalise(record: &Map<String, Value>, origin: Origin) -> Result<E
     if let Some(record_id) = &record_id {
         winlog.insert("record_id".into(), record_id.clone().into());
     }
+    // The header's process and account, as Winlogbeat keeps them: who logged, not who acted, but PowerShell logs
+    // about itself.
+    if let Some(pid) = record.get("ExecutionProcessID").filter(|pid| pid.is_number()) {
+        winlog.insert("process".into(), json!({ "pid": pid }));
+    }
+    if let Some(sid) = text("UserID") {
+        winlog.insert("user".into(), json!({ "identifier": sid }));
+    }
     document.insert("event".into(), event.into());
     document.insert("host".into(), json!({ "name": host }));
     if let Some(message) = text("Message") {
