@@ -228,7 +228,7 @@ impl Setting {
         let seat = |tier| {
             let agent = Agent::shipped(tier, &registry).expect("it is sound");
             let budget = Budget { moves: 16, calls: 32, seconds: 600.0 };
-            Seat { agent: Agent { budget, ..agent }, analyst: analyst.clone() }
+            Seat::new(Agent { budget, ..agent }, analyst.clone(), &RoutePolicy::default(), &registry)
         };
         let driver = Driver {
             alerts,

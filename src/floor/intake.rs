@@ -199,7 +199,7 @@ impl State {
     async fn join(&mut self, case: CaseId, alert: &Alert, reason: &str) -> Result<(), JournalError> {
         let shared = self.shared.clone();
         self.change(case, |stream| {
-            if stream.log().alerts.contains(&alert.id) {
+            if stream.log().holds(&alert.id) {
                 return None;
             }
             let entries = vec![CaseEntry::Joined { alert: alert.id.clone(), reason: reason.to_owned() }];
@@ -213,7 +213,7 @@ impl State {
         let alerts = self.streams[&case].log().alerts.clone();
         let shared = self.shared.clone();
         self.change(survivor, |stream| {
-            if alerts.iter().all(|alert| stream.log().alerts.contains(alert)) {
+            if alerts.iter().all(|alert| stream.log().holds(alert)) {
                 return None;
             }
             let entries = vec![CaseEntry::Absorbed { case, alerts: alerts.clone(), reason: reason.to_owned() }];
