@@ -1,5 +1,7 @@
 //! The `watchfloor` command.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -407,6 +407,8 @@ mod while_a_floor_runs {
         let state = &running.state;
         let mode = state.path().join("control.json").metadata().expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "only its owner may read the secret");
+        let mode = state.path().metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "only its owner may enter the folder");
 
         let list = state.run(&["cases", "list", "--json"]).expect_code(0).json();
         let statuses: Vec<&Value> =

@@ -3,10 +3,10 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::program::{FAULT, Random, SAMPLE, State, UNDISTURBED, assert_same, run};
+use support::program::{FAULT, Random, SAMPLE, State, UNDISTURBED, assert_same, canonical, run, shown, watchfloor};
 
 /// Aborts itself: not an exit, but what SIGABRT leaves behind.
 #[cfg(unix)]
@@ -55,7 +55,8 @@ fn aborted_after_any_append_it_ends_as_if_undisturbed() {
 
 #[test]
 fn aborted_again_and_again_it_still_comes_to_its_end() {
-    for step in [1, 2, 7] {
+    // A life begins each step again that the last one left open, of every case: it has to do more than that.
+    for step in [6, 13] {
         let state = State::new();
         let mut aborts = 0;
         while is_abort(state.triage_with(&format!("abort-after-append={step}")).status) {
@@ -121,12 +122,60 @@ fn a_second_run_changes_nothing() {
 }
 
 #[test]
+fn a_folder_that_was_moved_is_taken_up_at_once() {
+    for after in [20, 40, 80] {
+        let state = State::new();
+        assert!(is_abort(state.triage_with(&format!("abort-after-append={after}")).status), "append {after}");
+        let moved = state.beside("moved");
+        std::fs::rename(state.path(), &moved).expect("the folder is moved");
+        let began = Instant::now();
+        let ended = run(watchfloor(&["triage", SAMPLE, "--json", "--data", shown(&moved)])).expect_finished();
+        // What the dead floor had claimed is free: nobody waits for its leases to expire.
+        assert!(began.elapsed() < Duration::from_secs(30), "append {after}: it took {:?}", began.elapsed());
+        let what = format!("aborted after append {after}, moved, then run again");
+        assert_same(&UNDISTURBED.export, &canonical(&ended.json()), &what);
+    }
+}
+
+#[test]
+fn an_hour_between_two_lives_costs_no_budget() {
+    for after in [20, 32, 44, 56, 68, 80, 92] {
+        let state = State::new();
+        assert!(is_abort(state.triage_with(&format!("abort-after-append={after}")).status), "append {after}");
+        for _ in 0..2 {
+            an_hour_passes(&state);
+            // Enough to take up what was begun; it may also come to its end.
+            state.triage_with("abort-after-append=5").expect_no_panic();
+        }
+        an_hour_passes(&state);
+        let what = format!("an hour's rest after append {after}, and after each 5 more");
+        assert_same(&UNDISTURBED.export, &state.triage(), &what);
+        state.assert_sound();
+    }
+}
+
+/// Makes everything on record an hour older. The gatekeeper's audit binds its times and stays as it is.
+fn an_hour_passes(state: &State) {
+    let hour = jiff::SignedDuration::from_hours(1);
+    for stream in ["alerts", "case/WF-1", "case/WF-2", "case/WF-3", "case/WF-4"] {
+        for row in stored_rows(state, stream) {
+            let at: jiff::Timestamp = row.at.parse().expect("a time");
+            overwrite(state, stream, &StoredRow { at: (at - hour).to_string(), ..row }, true);
+        }
+    }
+    let older =
+        "UPDATE queue SET order_key = order_key - ?1, lease_until = lease_until - ?1, not_before = not_before - ?1";
+    let micros = i64::try_from(hour.as_micros()).expect("an hour is short");
+    state.database("journal.db").execute(older, [micros]).expect("the queue is written");
+}
+
+#[test]
 fn lost_messages_change_nothing() {
     for fault in ["drop-every=3", "drop-every=1"] {
         let state = State::new();
         let ended = state.triage_with(fault).expect_finished();
         assert!(ended.stderr.contains(FAULT), "a floor with a fault says so: {ended:?}");
-        assert_same(&UNDISTURBED.export, &support::program::canonical(&ended.json()), fault);
+        assert_same(&UNDISTURBED.export, &canonical(&ended.json()), fault);
         state.assert_sound();
     }
 }
@@ -138,13 +187,14 @@ fn an_actor_that_breaks_is_restarted_and_changes_nothing() {
         let ended = state.triage_with(&format!("panic={role}"));
         assert!(ended.stderr.contains(&format!("{role} breaks on purpose")), "it did not break: {ended:?}");
         assert!(matches!(ended.code(), Some(0 | 1)), "{ended:?}");
-        assert_same(&UNDISTURBED.export, &support::program::canonical(&ended.json()), &format!("{role} broke once"));
+        assert_same(&UNDISTURBED.export, &canonical(&ended.json()), &format!("{role} broke once"));
         assert_same(&UNDISTURBED.export, &state.triage(), &format!("{role} broke once, then run again"));
         state.assert_sound();
     }
 }
 
 /// A row of a stream, as it lies in the file.
+#[derive(Clone)]
 struct StoredRow {
     seq: u64,
     kind: String,
@@ -164,23 +214,27 @@ fn stored_rows(state: &State, stream: &str) -> Vec<StoredRow> {
     rows.collect::<Result<_, _>>().expect("rows are what was written")
 }
 
-/// Writes another body into a row, and leaves the checksum or, like a forger, mends it.
-fn overwrite(state: &State, stream: &str, row: &StoredRow, body: &str, mend_checksum: bool) {
+/// The checksum that belongs to a row, made as the journal makes it: every part after its length.
+fn checksum(stream: &str, row: &StoredRow) -> u32 {
+    let seq = row.seq.to_le_bytes();
+    let mut checksum = crc32fast::Hasher::new();
+    for part in [stream.as_bytes(), &seq, row.kind.as_bytes(), row.at.as_bytes(), row.body.as_bytes()] {
+        checksum.update(&(part.len() as u64).to_le_bytes());
+        checksum.update(part);
+    }
+    checksum.finalize()
+}
+
+/// Writes a row over the one with its number, and leaves the checksum or, like a forger, mends it.
+fn overwrite(state: &State, stream: &str, row: &StoredRow, mend_checksum: bool) {
     let database = state.database("journal.db");
-    let seq = row.seq;
-    let update = "UPDATE entry SET body = ?1 WHERE stream = ?2 AND seq = ?3";
-    let changed = database.execute(update, rusqlite::params![body, stream, i64::try_from(seq).expect("few rows")]);
+    let seq = i64::try_from(row.seq).expect("few rows");
+    let update = "UPDATE entry SET at = ?1, body = ?2 WHERE stream = ?3 AND seq = ?4";
+    let changed = database.execute(update, rusqlite::params![row.at, row.body, stream, seq]);
     assert_eq!(changed.expect("the row is written"), 1);
     if mend_checksum {
-        let mut checksum = crc32fast::Hasher::new();
-        let (seq_bytes, seq) = (seq.to_le_bytes(), i64::try_from(seq).expect("few rows"));
-        let parts = [stream.as_bytes(), &seq_bytes, row.kind.as_bytes(), row.at.as_bytes(), body.as_bytes()];
-        for part in parts {
-            checksum.update(&(part.len() as u64).to_le_bytes());
-            checksum.update(part);
-        }
         let update = "UPDATE entry SET crc = ?1 WHERE stream = ?2 AND seq = ?3";
-        let changed = database.execute(update, rusqlite::params![checksum.finalize(), stream, seq]);
+        let changed = database.execute(update, rusqlite::params![checksum(stream, row), stream, seq]);
         assert_eq!(changed.expect("the row is written"), 1);
     }
 }
@@ -191,7 +245,8 @@ fn flip(state: &State, stream: &str, row: &StoredRow) {
     let middle = bytes.len() / 2;
     let place = (middle..bytes.len()).find(|place| bytes[*place].is_ascii_lowercase()).expect("JSON has letters");
     bytes[place] ^= 1;
-    overwrite(state, stream, row, &String::from_utf8(bytes).expect("a letter became another"), false);
+    let body = String::from_utf8(bytes).expect("a letter became another");
+    overwrite(state, stream, &StoredRow { body, ..row.clone() }, false);
 }
 
 /// The export without one case.
@@ -234,7 +289,7 @@ fn an_open_case_with_a_damaged_row_goes_on_hold_and_the_others_are_judged() {
         let check = state.run(&["journal", "check"]).expect_code(2);
         assert!(check.stdout.contains(&format!("row {} of stream case/WF-1 is damaged", row.seq)), "{check:?}");
         let ended = state.run(&["triage", SAMPLE, "--json"]).expect_code(1);
-        let export = support::program::canonical(&ended.json());
+        let export = canonical(&ended.json());
         let what = format!("row {} ({}) of WF-1 damaged", row.seq, row.kind);
         assert_same(&without(&UNDISTURBED.export, "WF-1"), &without(&export, "WF-1"), &what);
         let shown = &export["cases"]["WF-1"]["case"]["state"];
@@ -258,14 +313,14 @@ fn a_changed_audit_row_is_named() {
         let row = rows.last().expect("the sample has proposals");
         let body = row.body.replace("isolate_device", "run_av_scan");
         assert_ne!(body, row.body, "the sample asks for isolation");
-        overwrite(&state, "gate", row, &body, mend_checksum);
+        overwrite(&state, "gate", &StoredRow { body, ..row.clone() }, mend_checksum);
         let verified = state.run(&["audit", "verify"]).expect_code(2);
         assert!(verified.stdout.contains(&format!("broken at row {}: {says}", row.seq)), "{verified:?}");
         let verified = state.run(&["audit", "verify", "--json"]).expect_code(2).json();
         assert_eq!(verified["broken"]["seq"], row.seq, "{verified}");
         assert_eq!(verified["rows"], row.seq - 1, "the rows before it hold: {verified}");
     };
-    forged(false, "it is damaged");
+    forged(false, "its checksum does not match");
     forged(true, "it was changed after it was written");
 }
 

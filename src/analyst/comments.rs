@@ -12,6 +12,7 @@ use crate::domain::verdict::{Verdict, probability_words};
 use crate::tools::answer::{Answer, Answered};
 use crate::tools::coverage::KindSeen;
 use crate::tools::process_tree::{Known, Node};
+use crate::tools::view::most_telling;
 
 /// Most lines of one comment.
 const MOST_LINES: usize = 12;
@@ -22,7 +23,11 @@ const LONGEST_QUOTE: usize = 160;
 /// Text from the evidence as a comment may show it: on one line, nothing hidden, no live link.
 #[must_use]
 pub fn quoted(text: &str) -> String {
-    let shown = taint::shown(text).replace("http", "hxxp").replace("HTTP", "HXXP");
+    // Only what could be followed: a file's name is shown as it is.
+    let defanged = |text: String, scheme: &str, dead: &str| text.replace(scheme, dead);
+    let shown = [("http://", "hxxp://"), ("https://", "hxxps://"), ("HTTP://", "HXXP://"), ("HTTPS://", "HXXPS://")]
+        .iter()
+        .fold(taint::shown(text), |text, (scheme, dead)| defanged(text, scheme, dead));
     match shown.char_indices().nth(LONGEST_QUOTE) {
         None => shown,
         Some((end, _)) => format!("{}…", &shown[..end]),
@@ -78,7 +83,7 @@ fn ids(answered: &Answered) -> String {
 
 fn alert(answered: &Answered, answer: &Answer) -> Option<String> {
     let alert: crate::domain::alert::Alert = serde_json::from_value(answer.data.clone()).ok()?;
-    let matched = alert.matched.iter().find(|quote| taint::shows_behaviour(&quote.field)).or(alert.matched.first());
+    let matched = most_telling(&alert.matched);
     let matched = matched.map_or_else(String::new, |quote| {
         let field = quote.field.rsplit('.').next().unwrap_or(&quote.field);
         format!(": {field} `{}`", quoted(&quote.value))
@@ -100,35 +105,43 @@ fn tree(answered: &Answered, answer: &Answer) -> Option<String> {
         let name = quoted(&crate::knowledge::paths::base_name(&node.image));
         if node.known == Known::Inferred { format!("{name} (inferred)") } else { name }
     };
-    let line: Vec<String> = nodes.iter().filter(|node| node.depth <= 0).map(name).collect();
-    let children = nodes.iter().filter(|node| node.depth > 0).count();
-    let below = match children {
-        0 => String::new(),
-        1 => "; 1 process below it".into(),
-        n => format!("; {n} processes below it"),
+    let mut line: Vec<String> = nodes.iter().filter(|node| node.depth <= 0).map(name).collect();
+    if line.len() == 1 {
+        line.insert(0, "(parent not recorded)".into());
+    }
+    let children: Vec<String> = nodes.iter().filter(|node| node.depth > 0).map(name).collect();
+    let more = children.len().saturating_sub(8);
+    let below = match children.is_empty() {
+        true => String::new(),
+        false if more > 0 => format!("; below it: {} and {more} more", children[..8].join(", ")),
+        false => format!("; below it: {}", children.join(", ")),
     };
-    Some(format!("- Started by: {}{below}{}", line.join(" → "), ids(answered)))
+    Some(format!("- Chain: {}{below}{}", line.join(" → "), ids(answered)))
 }
 
 fn coverage(answered: &Answered, answer: &Answer) -> Option<String> {
     let kinds: Vec<KindSeen> = serde_json::from_value(answer.data.clone()).ok()?;
-    let names = |alive: bool| {
-        let of = kinds.iter().filter(|kind| kind.seen.is_alive() == alive);
+    let names = |state: &dyn Fn(&KindSeen) -> bool| {
+        let of = kinds.iter().filter(|kind| state(kind));
         of.map(|kind| crate::domain::event::kind_name(&kind.channel, kind.code)).collect::<Vec<_>>().join(", ")
     };
     let host = answered.call.arguments.get("host").and_then(|host| host.as_str()).unwrap_or("the host");
-    let (alive, silent) = (names(true), names(false));
-    let mut text = format!("- Sensors on {}:", quoted(host));
-    if !alive.is_empty() {
-        text.push_str(&format!(" {alive} reporting before and after"));
-    }
-    if !silent.is_empty() {
-        text.push_str(&format!(
-            "{} {silent} not proven alive, so silence there means nothing",
-            if alive.is_empty() { "" } else { ";" }
-        ));
-    }
-    Some(text)
+    let alive = |kind: &KindSeen| kind.seen.is_alive();
+    let states = [
+        (names(&alive), "reported before and after, so silence means something"),
+        (
+            names(&|kind| !alive(kind) && kind.seen.tampered),
+            "not to be trusted: a log was cleared or the sensor was touched",
+        ),
+        (
+            names(&|kind| !alive(kind) && !kind.seen.tampered && kind.seen.count > 0),
+            "reported, but not on both sides of the window, so silence means nothing",
+        ),
+        (names(&|kind| !kind.seen.tampered && kind.seen.count == 0), "never seen around then"),
+    ];
+    let states = states.iter().filter(|(names, _)| !names.is_empty());
+    let states: Vec<String> = states.map(|(names, state)| format!("{names} {state}")).collect();
+    Some(format!("- Sensors on {}: {}", quoted(host), states.join("; ")))
 }
 
 fn search(answered: &Answered, answer: &Answer) -> Option<String> {
@@ -236,6 +249,7 @@ mod tests {
 
     #[test]
     fn quoted_text_cannot_link_hide_or_flood() {
+        assert_eq!(quoted("C:\\GoHTTP.exe"), "C:\\GoHTTP.exe");
         assert_eq!(quoted("http://203.0.113.9/a\n\u{202E}b"), "hxxp://203.0.113.9/a \\u{202E}b");
         assert_eq!(quoted(&"é".repeat(1_000)).chars().count(), LONGEST_QUOTE + 1);
     }

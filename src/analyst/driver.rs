@@ -217,6 +217,11 @@ impl Driver {
         }
         let seat = self.seat(tier);
         let alerts = self.alerts.get(&log.alerts);
+        if alerts.len() < log.alerts.len() {
+            let lost = log.alerts.len() - alerts.len();
+            let what = format!("{lost} of its alerts can no longer be read: import their log again");
+            return Err(Stop::Hold(HoldCause::JournalDamaged, what));
+        }
         let running = log.running().filter(|attempt| attempt.tier == tier);
         let why_again = match running {
             Some(attempt) => why_again
@@ -322,7 +327,7 @@ impl Driver {
         let about = match log.running() {
             Some(attempt) => {
                 batch.entries.push(CaseEntry::Ended { attempt: attempt.number, why: what.to_owned() });
-                format!("a{}/status", attempt.number)
+                format!("a{}/failure", attempt.number)
             }
             None => format!("failure/{}", log.last),
         };

@@ -3,7 +3,9 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{Common, Verdict, ask::ask};
+use super::ask::ask;
+use super::say::{say, say_json};
+use super::{Common, Verdict};
 use crate::floor::queries::Query;
 use crate::journal::audit::Verified;
 
@@ -22,14 +24,14 @@ pub async fn run(command: Command) -> Result<Verdict> {
     let Command::Verify(Common { data, json }) = command;
     let verified: Verified = ask(&data, Query::VerifyAudit).await?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&verified)?);
+        say_json(&verified)?;
     } else {
         match &verified.broken {
-            None => println!("The audit holds: {} decisions, last hash {}.", verified.rows, verified.tip),
-            Some(broken) => println!(
+            None => say(format!("The audit holds: {} decisions, last hash {}.", verified.rows, verified.tip))?,
+            Some(broken) => say(format!(
                 "The audit is broken at row {}: {}. The {} decisions before it hold.",
                 broken.seq, broken.what, verified.rows
-            ),
+            ))?,
         }
     }
     Ok(if verified.broken.is_some() { Verdict::Failed } else { Verdict::Quiet })

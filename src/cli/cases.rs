@@ -3,7 +3,9 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{Common, Verdict, ask::ask, render};
+use super::ask::ask;
+use super::say::{say, say_json};
+use super::{Common, Verdict, render};
 use crate::domain::case::Status;
 use crate::domain::ids::CaseId;
 use crate::floor::queries::{CaseThread, Query};
@@ -32,26 +34,27 @@ pub async fn run(command: Command) -> Result<Verdict> {
         Command::List(Common { data, json }) => {
             let cases: Vec<DeskCase> = ask(&data, Query::Cases).await?;
             if json {
-                println!("{}", serde_json::to_string_pretty(&cases)?);
+                say_json(&cases)?;
             } else {
-                print!("{}", render::table(&cases));
+                say(render::table(&cases))?;
             }
             Ok(verdict(&cases))
         }
         Command::Show { case, common: Common { data, json } } => {
             let thread: CaseThread = ask(&data, Query::Case { case }).await?;
             if json {
-                println!("{}", serde_json::to_string_pretty(&thread)?);
+                say_json(&thread)?;
             } else {
-                print!("{}", render::thread(&thread));
+                say(render::thread(&thread))?;
             }
             Ok(verdict(std::slice::from_ref(&thread.case)))
         }
     }
 }
 
-/// Whether one of the cases waits for a person.
+/// Whether one of the cases waits for a person. A case that is not judged yet is nothing to be quiet about.
 #[must_use]
 pub fn verdict(cases: &[DeskCase]) -> Verdict {
-    if cases.iter().any(|case| case.state.status == Status::OnHold) { Verdict::NeedsPerson } else { Verdict::Quiet }
+    let quiet = |case: &DeskCase| matches!(case.state.status, Status::Resolved | Status::Closed | Status::Merged);
+    if cases.iter().all(quiet) { Verdict::Quiet } else { Verdict::NeedsPerson }
 }

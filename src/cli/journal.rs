@@ -3,7 +3,9 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{Common, Verdict, ask::ask};
+use super::ask::ask;
+use super::say::{say, say_json};
+use super::{Common, Verdict};
 use crate::floor::queries::Query;
 use crate::ports::journal::CheckReport;
 
@@ -22,20 +24,20 @@ pub async fn run(command: Command) -> Result<Verdict> {
     let Command::Check(Common { data, json }) = command;
     let report: CheckReport = ask(&data, Query::CheckJournal).await?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say_json(&report)?;
     } else {
-        println!(
+        say(format!(
             "{} records in {} streams, {} large contents, {} writes not confirmed.",
             report.records, report.streams, report.blobs, report.effects_open
-        );
+        ))?;
         match report.damaged.len() {
-            0 => println!("Every row is as it was written."),
-            damaged => println!(
+            0 => say("Every row is as it was written.")?,
+            damaged => say(format!(
                 "{damaged} damaged, quarantined (nothing acts on them; an open case goes on hold with the next run):"
-            ),
+            ))?,
         }
         for damage in &report.damaged {
-            println!("  {damage}");
+            say(format!("  {damage}"))?;
         }
     }
     Ok(if report.damaged.is_empty() { Verdict::Quiet } else { Verdict::Failed })

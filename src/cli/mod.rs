@@ -13,6 +13,7 @@ pub mod cases;
 pub mod journal;
 pub mod progress;
 pub mod render;
+pub mod say;
 pub mod triage;
 
 /// Investigates security alerts in Windows logs and writes cases that a person can check and overrule.
@@ -77,7 +78,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Ok(Verdict::NeedsPerson) => ExitCode::from(1),
         Ok(Verdict::Failed) => ExitCode::from(2),
         Err(error) => {
-            eprintln!("watchfloor: {error:#}");
+            say::complain(format!("{error:#}"));
             ExitCode::from(2)
         }
     }

@@ -103,8 +103,17 @@ pub fn thread(thread: &CaseThread) -> String {
             out.push_str(&format!("   {}\n", taint::shown(line)));
         }
     }
-    if let Some(verdict) = &state.verdict {
-        out.push_str(&evidence(verdict));
+    let cited = state.verdict.as_ref().map(evidence).unwrap_or_default();
+    out.push_str(&cited);
+    // Every id in the thread leads somewhere, cited by the verdict or not.
+    let other: Vec<_> =
+        thread.exhibits.iter().filter(|exhibit| !cited.contains(&format!("[{}]", exhibit.id))).collect();
+    if !other.is_empty() {
+        out.push_str("\nAlso looked at\n");
+    }
+    for exhibit in other {
+        let line: String = taint::shown(&exhibit.text).chars().take(240).collect();
+        out.push_str(&format!("  [{}] {line}\n", exhibit.id));
     }
     out
 }

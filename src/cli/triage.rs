@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::progress::Bar;
+use super::say::{complain, say, say_json};
 use super::{Common, Verdict, cases, render};
 use crate::detection::read::EventLog;
 use crate::detection::sigma::RuleSet;
@@ -17,7 +18,7 @@ use crate::floor::assembly::{Stores, assemble};
 use crate::floor::control::Control;
 use crate::floor::faults::{Faults, VARIABLE};
 use crate::floor::import::{Imported, caught_up, import};
-use crate::floor::queries::CaseThread;
+use crate::floor::queries::{self, CaseThread};
 use crate::floor::shared::Shared;
 use crate::floor::state_folder::StateFolder;
 use crate::floor::tree::Floor;
@@ -52,7 +53,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         None => RuleSet::builtin(),
     };
     for rejected in rules.rejected() {
-        eprintln!("watchfloor: rule {} is left out: {}", rejected.file, rejected.reason);
+        complain(format!("rule {} is left out: {}", rejected.file, rejected.reason));
     }
     if let Some(path) = rules_from.filter(|_| rules.is_empty()) {
         let path = path.display();
@@ -63,12 +64,12 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let switches = std::env::var(VARIABLE).unwrap_or_default();
     let faults = Faults::parse(&switches)?;
     if !switches.is_empty() {
-        eprintln!("watchfloor: running with faults on purpose ({VARIABLE}={switches})");
+        complain(format!("running with faults on purpose ({VARIABLE}={switches})"));
     }
     let folder = StateFolder::take(&data)?;
     let stores = Stores::open(folder.path(), &faults)?;
     let control = Control::open(folder.path(), stores.clone()).await?;
-    let shared = assemble(&folder, stores, faults).await?;
+    let shared = assemble(&folder, stores.clone(), faults).await?;
     let mut bar = Bar::over(logs.iter().map(|(_, log)| log.progress()).collect());
     let floor = Floor::start(shared.clone()).await?;
 
@@ -85,28 +86,30 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     drop((bar, control));
 
     let alerts: BTreeSet<AlertId> = inputs.iter().flat_map(|(_, imported)| imported.alerts.clone()).collect();
-    let all = shared.desk.list().await?;
+    let all = queries::cases(&stores).await?;
     let shown = of_alerts(&shared, &all, &alerts).await?;
     if json {
         let mut threads = Vec::new();
         for case in &shown {
-            threads.push(CaseThread { case: case.clone(), comments: shared.desk.comments(case.id).await? });
+            threads.push(queries::thread(&stores, case.id).await?);
         }
-        println!("{}", serde_json::to_string_pretty(&report(&inputs, rules.len(), &threads))?);
+        say_json(&report(&inputs, rules.len(), &threads))?;
     } else {
         for (path, imported) in &inputs {
-            println!("{}", summary(path, imported, rules.len()));
+            say(summary(path, imported, rules.len()))?;
         }
-        print!("{}", render::table(&shown));
+        if shown.is_empty() {
+            say("No rule matched: nothing was investigated. That is not a clean bill of health.")?;
+        } else {
+            say(render::table(&shown))?;
+        }
         let data = folder.path().display();
         if shown.len() < all.len() {
-            println!(
-                "{} earlier cases in {data} are not shown: watchfloor cases list --data {data}",
-                all.len() - shown.len()
-            );
+            let more = all.len() - shown.len();
+            say(format!("{more} earlier cases in {data} are not shown: watchfloor cases list --data {data}"))?;
         }
         if let Some(first) = shown.first() {
-            println!("Read one: watchfloor cases show {} --data {data}", first.id);
+            say(format!("Read one: watchfloor cases show {} --data {data}", first.id))?;
         }
     }
     let cut_short = inputs.iter().any(|(_, imported)| imported.damage.truncation().is_some());
@@ -133,7 +136,7 @@ fn summary(path: &std::path::Path, imported: &Imported, rules: usize) -> String 
         known => format!(" ({known} of them known already)"),
     };
     let mut text = format!(
-        "{}: {} events{known}, {} alerts by {rules} rules",
+        "{}: {} events{known}, {} alerts, {rules} rules loaded",
         path.display(),
         imported.events,
         imported.alerts.len()

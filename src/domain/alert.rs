@@ -79,7 +79,7 @@ impl RuleCard {
     /// ATT&CK tactic names among the tags (`lateral-movement`).
     #[must_use]
     pub fn tactics(&self) -> Vec<String> {
-        let numbered = |name: &str| name.len() > 1 && name[1..].starts_with(|c: char| c.is_ascii_digit());
+        let numbered = |name: &str| name.chars().nth(1).is_some_and(|c| c.is_ascii_digit());
         self.tags
             .iter()
             .filter_map(|tag| tag.strip_prefix("attack."))

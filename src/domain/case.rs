@@ -45,12 +45,14 @@ impl fmt::Display for Status {
 pub enum HoldCause {
     /// A threat was found: a person confirms and decides on containment.
     ConfirmedThreat,
-    /// Only an owner can say whether it was authorised.
+    /// Likely malicious and not proven: its owner or a responder has to say what it was.
     OwnerConfirmation,
     /// A rule reserves the decision for people.
     PolicyRequiresHuman,
     /// The data do not carry a decision.
     InsufficientTelemetry,
+    /// Evidence points both ways.
+    ConflictingEvidence,
     /// An investigation used up its budget.
     BudgetExhausted,
     /// A tool that was needed failed.
@@ -89,6 +91,7 @@ impl HoldCause {
         match self {
             Self::ConfirmedThreat | Self::OwnerConfirmation | Self::PolicyRequiresHuman => HoldQueue::NeedsDecision,
             Self::InsufficientTelemetry
+            | Self::ConflictingEvidence
             | Self::BudgetExhausted
             | Self::ToolFailure
             | Self::NoAcceptableVerdict
@@ -102,9 +105,10 @@ impl HoldCause {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::ConfirmedThreat => "a threat was found",
-            Self::OwnerConfirmation => "only an owner can say whether it was authorised",
+            Self::OwnerConfirmation => "it is likely malicious, and no act that was seen proves or excludes it",
             Self::PolicyRequiresHuman => "a rule reserves this decision for a person",
             Self::InsufficientTelemetry => "the data do not carry a decision",
+            Self::ConflictingEvidence => "the evidence points both ways",
             Self::BudgetExhausted => "the investigation used up its budget",
             Self::ToolFailure => "a tool that was needed failed",
             Self::NoAcceptableVerdict => "the analyst gave no acceptable verdict",

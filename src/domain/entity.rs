@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,12 +19,25 @@ impl HostName {
     /// The name as the log wrote it; an empty name is a host that is not known.
     pub fn new(shown: impl Into<String>) -> Self {
         let shown = shown.into();
-        let name = shown.trim();
-        // An address keeps its dots: only names have a short form.
-        let short =
-            if name.parse::<std::net::IpAddr>().is_ok() { name } else { name.split('.').next().unwrap_or(name) };
-        let key = short.to_lowercase();
+        let name = shown.trim().trim_end_matches('.');
+        let address = name.parse::<IpAddr>().or_else(|_| name.parse::<SocketAddr>().map(|with_port| with_port.ip()));
+        let key = match address {
+            // An address keeps its dots: only names have a short form.
+            Ok(address) => address.to_string(),
+            // Names of machines are ASCII; folding more would make two of different letters one.
+            Err(_) => name.split('.').next().unwrap_or(name).to_ascii_lowercase(),
+        };
         Self { shown, key }
+    }
+
+    /// The two cannot be one machine: their names are the same in short, and their domains differ.
+    #[must_use]
+    pub fn is_of_another_domain(&self, other: &Self) -> bool {
+        let domain = |name: &Self| {
+            let whole = name.shown.trim().trim_end_matches('.');
+            whole.split_once('.').map(|(_, domain)| domain.to_ascii_lowercase())
+        };
+        matches!((domain(self), domain(other)), (Some(one), Some(other)) if one != other)
     }
 
     /// The short, case-folded name that identity is decided by.
@@ -132,6 +146,10 @@ mod tests {
         assert_eq!(HostName::new("WKS-07.corp.example"), HostName::new("wks-07"));
         assert_ne!(HostName::new("wks-07"), HostName::new("wks-08"));
         assert_ne!(HostName::new("10.0.0.1"), HostName::new("10.0.0.2"));
+        assert_ne!(HostName::new("10.0.0.1:514"), HostName::new("10.9.0.1."));
+        assert_ne!(HostName::new("W\u{212A}S"), HostName::new("wks"));
+        assert!(HostName::new("a.one.example").is_of_another_domain(&HostName::new("a.two.example")));
+        assert!(!HostName::new("a.one.example").is_of_another_domain(&HostName::new("A")));
     }
 
     #[test]

@@ -201,6 +201,9 @@ pub fn route(verdict: &Verdict, facts: &CaseFacts, policy: &RoutePolicy) -> Rout
                 let because = format!("source severity {} is above medium", facts.severity);
                 return routed(hold(HoldCause::PolicyRequiresHuman), "severity_above_medium", because);
             }
+            if let Some(contradiction) = verdict.words().contradictions.first() {
+                return routed(hold(HoldCause::ConflictingEvidence), "contradicted", contradiction.clone());
+            }
             if probability > policy.close_at() {
                 let because = format!("{} > close_at {}", percent(probability), percent(policy.close_at()));
                 return routed(hold(HoldCause::InsufficientTelemetry), "not_benign_enough", because);
@@ -277,6 +280,10 @@ mod tests {
         assert_eq!(route(&benign(), &mandatory, &covered).rule, "mandatory_human");
         let tainted = CaseFacts { taint: Some(Taint::AddressesTheReader), ..facts(Tier::Two) };
         assert_eq!(route(&benign(), &tainted, &covered).rule, "mandatory_human");
+        let mut contradicted = draft(Classification::FalsePositive, 0.01);
+        contradicted.contradictions.push("something does not fit".into());
+        let contradicted = judged(contradicted, vec![harmless()]).expect("it stands");
+        assert_eq!(route(&contradicted, &facts(Tier::One), &covered).rule, "contradicted");
         let loud = CaseFacts { severity: Severity::High, ..facts(Tier::One) };
         assert_eq!(route(&benign(), &loud, &covered).rule, "severity_above_medium");
     }

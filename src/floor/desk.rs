@@ -61,7 +61,9 @@ impl Actor for Desk {
 
     async fn pre_start(&self, _: ActorRef<DeskMessage>, arguments: Arguments) -> Result<State, ActorProcessingErr> {
         let Arguments { shared, slots } = arguments;
-        shared.journal.release_all(&shared.actor(self.role())).await?;
+        // The folder is this floor's alone, so that what its role holds was left by one that is gone. Its name in
+        // the process would not do: a folder that was moved since is another name.
+        shared.journal.release_all(self.role().name()).await?;
         Ok(State { shared, slots, working: JoinSet::new(), held: HashMap::new() })
     }
 
@@ -106,7 +108,7 @@ impl State {
     async fn claim(&mut self, tier: Tier, role: Role, myself: &ActorRef<DeskMessage>) -> Result<(), JournalError> {
         while self.working.len() < self.slots {
             let (journal, now) = (&self.shared.journal, self.shared.clock.now());
-            let claimed = journal.claim(queue(tier), &self.shared.actor(role), LEASE, now).await?;
+            let claimed = journal.claim(queue(tier), role.name(), LEASE, now).await?;
             let Some(lease) = claimed else { break };
             let Ok(case) = lease.item.parse::<CaseId>() else {
                 self.shared.report(&format!("queue {} holds `{}`, which is no case", lease.queue.name(), lease.item));

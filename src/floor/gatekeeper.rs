@@ -62,7 +62,7 @@ impl Actor for Gatekeeper {
         _: ActorRef<GatekeeperMessage>,
         shared: Arc<Shared>,
     ) -> Result<State, ActorProcessingErr> {
-        shared.journal.release_all(&shared.actor(Role::Gatekeeper)).await?;
+        shared.journal.release_all(Role::Gatekeeper.name()).await?;
         let ledger = AuditChain::open(shared.journal.clone()).await?;
         Ok(State { shared, ledger, gathering: JoinSet::new() })
     }
@@ -97,8 +97,8 @@ impl Actor for Gatekeeper {
 impl State {
     /// Begins to gather facts for every case that waits.
     async fn claim(&mut self, myself: &ActorRef<GatekeeperMessage>) -> Result<(), JournalError> {
-        let owner = self.shared.actor(Role::Gatekeeper);
-        while let Some(lease) = self.shared.journal.claim(Queue::Gate, &owner, LEASE, self.shared.clock.now()).await? {
+        let owner = Role::Gatekeeper.name();
+        while let Some(lease) = self.shared.journal.claim(Queue::Gate, owner, LEASE, self.shared.clock.now()).await? {
             let (shared, myself) = (self.shared.clone(), myself.clone());
             self.gathering.spawn(async move {
                 let gathered = gather(&shared, lease).await;

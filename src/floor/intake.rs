@@ -25,6 +25,7 @@ use crate::journal::effects::comment;
 use crate::journal::entry::CaseEntry;
 use crate::ports::journal::{JournalError, Queue, QueueChange};
 use crate::telemetry::ids;
+use crate::tools::view::most_telling;
 
 /// How intake signs.
 const AUTHOR: &str = "Intake";
@@ -175,7 +176,7 @@ impl State {
         let root = SpanRef { trace: ids::new_trace(), span: ids::new_span() };
         let entries = vec![CaseEntry::Opened { alert: alert.id.clone(), root }];
         let author = alert.rule.author.as_ref().map_or_else(String::new, |author| format!(", rule by {author}"));
-        let matched = alert.matched.first().map_or_else(String::new, |quote| {
+        let matched = most_telling(&alert.matched).map_or_else(String::new, |quote| {
             let field = quote.field.rsplit('.').next().unwrap_or(&quote.field);
             format!("\nTrigger: {field} `{}`.", comments::quoted(&quote.value))
         });
@@ -198,7 +199,7 @@ impl State {
     async fn join(&mut self, case: CaseId, alert: &Alert, reason: &str) -> Result<(), JournalError> {
         let shared = self.shared.clone();
         self.change(case, |stream| {
-            if stream.log().alerts.contains(&alert.id) {
+            if stream.log().holds(&alert.id) {
                 return None;
             }
             let entries = vec![CaseEntry::Joined { alert: alert.id.clone(), reason: reason.to_owned() }];
@@ -212,7 +213,7 @@ impl State {
         let alerts = self.streams[&case].log().alerts.clone();
         let shared = self.shared.clone();
         self.change(survivor, |stream| {
-            if alerts.iter().all(|alert| stream.log().alerts.contains(alert)) {
+            if alerts.iter().all(|alert| stream.log().holds(alert)) {
                 return None;
             }
             let entries = vec![CaseEntry::Absorbed { case, alerts: alerts.clone(), reason: reason.to_owned() }];

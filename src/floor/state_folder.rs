@@ -69,6 +69,12 @@ impl StateFolder {
     }
 
     fn lock(path: &Path) -> Result<Self, FolderError> {
+        // A link would have another file locked and signed.
+        let is_odd = std::fs::symlink_metadata(path.join(LOCK)).is_ok_and(|file| !file.is_file());
+        if is_odd {
+            let odd = std::io::Error::other(format!("{LOCK} in it is no ordinary file: remove it"));
+            return Err(unusable(path, odd));
+        }
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join(LOCK));
         let mut lock = open.map_err(|source| unusable(path, source))?;
         match lock.try_lock() {

@@ -1,6 +1,6 @@
 //! A case as its stream tells it: the fold of its entries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -100,6 +100,8 @@ pub struct CaseLog {
     pub root: SpanRef,
     /// Its alerts, in the order they joined.
     pub alerts: Vec<AlertId>,
+    /// The same alerts, to be asked for.
+    members: HashSet<AlertId>,
     /// The cases it took in, with the reasons.
     pub absorbed: Vec<(CaseId, String)>,
     /// Its sources have delivered all they had: it may be judged on its alerts.
@@ -125,13 +127,14 @@ pub struct CaseLog {
 impl CaseLog {
     /// A case of which nothing has been read.
     #[must_use]
-    pub const fn empty(id: CaseId) -> Self {
+    pub fn empty(id: CaseId) -> Self {
         Self {
             id,
             last: 0,
             opened: Timestamp::UNIX_EPOCH,
             root: SpanRef { trace: TraceId([0; 16]), span: SpanId([0; 8]) },
             alerts: vec![],
+            members: HashSet::new(),
             absorbed: vec![],
             ready: false,
             status: Status::New,
@@ -143,6 +146,12 @@ impl CaseLog {
             concluded: None,
             damaged: vec![],
         }
+    }
+
+    /// The alert belongs to the case.
+    #[must_use]
+    pub fn holds(&self, alert: &AlertId) -> bool {
+        self.members.contains(alert)
     }
 
     /// The investigation that has not ended, if there is one.
@@ -178,7 +187,7 @@ impl CaseLog {
             CaseEntry::Opened { alert, root } => {
                 self.opened = *at;
                 self.root = *root;
-                self.alerts.push(alert.clone());
+                self.join(alert);
             }
             CaseEntry::Joined { alert, .. } => self.join(alert),
             CaseEntry::Absorbed { case, alerts, reason } => {
@@ -255,7 +264,7 @@ impl CaseLog {
     }
 
     fn join(&mut self, alert: &AlertId) {
-        if !self.alerts.contains(alert) {
+        if self.members.insert(alert.clone()) {
             self.alerts.push(alert.clone());
         }
     }

@@ -19,7 +19,8 @@ pub fn state(log: &CaseLog, alerts: &[Arc<Alert>]) -> DeskEffect {
         || "a case without readable alerts".into(),
         |alert| match alerts.len() - 1 {
             0 => format!("{} on {}", alert.rule.title, alert.host),
-            more => format!("{} on {} and {more} more", alert.rule.title, alert.host),
+            1 => format!("{} on {} and 1 more alert", alert.rule.title, alert.host),
+            more => format!("{} on {} and {more} more alerts", alert.rule.title, alert.host),
         },
     );
     let mut hosts: Vec<HostName> = alerts.iter().map(|alert| alert.host.clone()).collect();

@@ -136,9 +136,11 @@ pub fn reads_lsass_by_trade(image: &str) -> bool {
     // Not Task Manager: it reads LSASS when a person makes a dump with it.
     let system = ["wininit.exe", "csrss.exe", "lsm.exe", "services.exe", "svchost.exe", "werfault.exe"];
     let by_windows = system.contains(&name.as_str()) && matches!(class(image), PathClass::System);
+    // Anchored at the drive: a folder of the same name below a user's profile is not Defender's.
+    let defender = ["c:\\program files\\windows defender", "c:\\programdata\\microsoft\\windows defender\\platform\\"];
     let by_defender = matches!(name.as_str(), "msmpeng.exe" | "mssense.exe")
-        && (folded.contains("\\program files\\windows defender")
-            || folded.contains("\\microsoft\\windows defender\\platform\\"));
+        && defender.iter().any(|folder| folded.starts_with(folder))
+        && !folded.contains("..");
     by_windows || by_defender
 }
 
@@ -164,5 +166,7 @@ mod tests {
         assert!(reads_lsass_by_trade("C:\\Windows\\System32\\csrss.exe"));
         assert!(!reads_lsass_by_trade("C:\\Users\\Public\\csrss.exe"));
         assert!(!reads_lsass_by_trade("C:\\Windows\\System32\\taskmgr.exe"));
+        assert!(reads_lsass_by_trade("C:\\ProgramData\\Microsoft\\Windows Defender\\Platform\\4.18\\MsMpEng.exe"));
+        assert!(!reads_lsass_by_trade("C:\\Users\\a\\Microsoft\\Windows Defender\\Platform\\4.18\\MsMpEng.exe"));
     }
 }

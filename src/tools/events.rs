@@ -141,7 +141,16 @@ impl Tool for SearchWinlogEvents {
             header.sensor =
                 if sensor.is_alive() { format!("{name} alive") } else { format!("{name} not proven alive") };
             if sensor.is_alive() {
-                let text = format!("no {name} on {} matches, and the sensor was reporting", absence.host);
+                let of = match (&query.process, query.conditions.first()) {
+                    (Some(process), _) => format!(" of process {process}"),
+                    (None, Some(condition)) => format!(" with {} {}", condition.field, taint::shown(&condition.value)),
+                    (None, None) => String::new(),
+                };
+                let (from, to) = (query.from.strftime("%T"), query.to.strftime("%T"));
+                let text = format!(
+                    "no {name}{of} on {} from {from} to {to}; the sensor reported before and after",
+                    taint::shown(absence.host.as_str())
+                );
                 rows.push(Row { exhibit: Some(Exhibit::Absence { absence }), view: None, text });
             }
         }

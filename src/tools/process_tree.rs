@@ -227,7 +227,10 @@ fn present(nodes: Vec<(Node, Event)>) -> Answer {
     });
     let rows: Vec<Row> = rows.collect();
     let data: Vec<&Node> = nodes.iter().map(|(node, _)| node).collect();
-    let header = Header { total: rows.len() as u64, ..Header::default() };
+    // A full tree may have more to it: it says so instead of looking whole.
+    let full = rows.len() >= MOST_NODES;
+    let next = if full { "ask for the tree of one of its nodes".into() } else { String::new() };
+    let header = Header { total: rows.len() as u64 + u64::from(full), next, ..Header::default() };
     let data = serde_json::to_value(data).unwrap_or_default();
     Answer { header, rows, cut: 0, data }
 }

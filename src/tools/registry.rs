@@ -1,14 +1,18 @@
 //! The tools there are, by name.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::tool::{AnyTool, Tool};
 use crate::knowledge::canonical;
 
 /// The tools by name, in a fixed order.
 #[derive(Clone, Default)]
-pub struct Registry(BTreeMap<&'static str, Arc<dyn AnyTool>>);
+pub struct Registry {
+    tools: BTreeMap<&'static str, Arc<dyn AnyTool>>,
+    /// Made once: every attempt pins it, and making schemas is dear.
+    digest: OnceLock<String>,
+}
 
 impl Registry {
     /// The tools of this version.
@@ -26,26 +30,28 @@ impl Registry {
     /// The registry with one more tool.
     #[must_use]
     pub fn with<T: Tool>(mut self, tool: T) -> Self {
-        self.0.insert(T::NAME, Arc::new(tool));
+        self.tools.insert(T::NAME, Arc::new(tool));
+        self.digest = OnceLock::new();
         self
     }
 
     /// The tool with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<dyn AnyTool>> {
-        self.0.get(name)
+        self.tools.get(name)
     }
 
     /// All names, in order.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
-        self.0.keys().copied().collect()
+        self.tools.keys().copied().collect()
     }
 
     /// Digest of names, descriptions and schemas: what an analyst could rely on.
     #[must_use]
     pub fn digest(&self) -> String {
-        let cards: Vec<_> = self.0.values().map(|t| (t.name(), t.description(), t.permission(), t.schema())).collect();
-        canonical::digest(&cards)
+        let card = |tool: &Arc<dyn AnyTool>| (tool.name(), tool.description(), tool.permission(), tool.schema());
+        let made = self.digest.get_or_init(|| canonical::digest(&self.tools.values().map(card).collect::<Vec<_>>()));
+        made.clone()
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::entity::HostName;
 use crate::domain::event::{Event, kind_name};
-use crate::domain::evidence::Exhibit;
+use crate::domain::evidence::{Exhibit, Quote};
 use crate::domain::ids::EventId;
 use crate::domain::taint;
 
@@ -57,6 +57,34 @@ const TELLING: [&str; 42] = [
     "ObjectName",
 ];
 
+/// Of several quotes the one that says most: what was run before who ran it, and both before codes and flags.
+#[must_use]
+pub fn most_telling(quotes: &[Quote]) -> Option<&Quote> {
+    const FIRST: [&str; 12] = [
+        "CommandLine",
+        "ScriptBlockText",
+        "ImagePath",
+        "ServiceFileName",
+        "Details",
+        "TargetFilename",
+        "ImageLoaded",
+        "TaskContent",
+        "PipeName",
+        "TargetObject",
+        "IpAddress",
+        "GrantedAccess",
+    ];
+    let name = |quote: &Quote| quote.field.rsplit('.').next().unwrap_or_default().to_owned();
+    let place = |quote: &&Quote| {
+        let name = name(quote);
+        let first = FIRST.iter().position(|known| *known == name);
+        first
+            .or_else(|| TELLING.iter().position(|known| *known == name).map(|at| FIRST.len() + at))
+            .unwrap_or(usize::MAX)
+    };
+    quotes.iter().min_by_key(place)
+}
+
 /// Most characters of one value in a row of many.
 pub const IN_A_ROW: usize = 300;
 
@@ -79,6 +107,12 @@ pub struct EventView {
     pub channel: String,
     /// Its code.
     pub code: u32,
+    /// The process that wrote the record, by the log's own header, as text.
+    #[serde(default)]
+    pub writer_pid: Option<String>,
+    /// The account of the record's header, as a SID.
+    #[serde(default)]
+    pub writer_sid: Option<String>,
     /// `winlog.event_data` fields by name, values cut at their end.
     pub fields: BTreeMap<String, String>,
     /// Some value was cut; `get_event` shows more.
@@ -117,6 +151,8 @@ impl EventView {
             host: event.host.clone(),
             channel: event.channel.clone(),
             code: event.code,
+            writer_pid: event.field("winlog.process.pid"),
+            writer_sid: event.field("winlog.user.identifier"),
             fields,
             cut,
         }

@@ -14,6 +14,9 @@ const REPLICATION: [&str; 3] = [
     "89e95b76-444d-4c62-991a-0facbeda640c",
 ];
 
+/// The feature of a request to replicate the directory.
+pub const DIRECTORY_REPLICATION: &str = "directory replication by an account";
+
 /// Features of one event's effect.
 pub fn features(event: &SeenEvent) -> Vec<Feature> {
     let view = &event.view;
@@ -81,7 +84,7 @@ fn nothing_else(seen: &Seen) -> Option<Feature> {
         name: "no network",
         family: Family::Network,
         value: -WEAK,
-        says: "the process contacted nobody, and the sensor that would show it was reporting".into(),
+        says: "no network event of the process is in the log, and the sensor reported before and after".into(),
         evidence: *id,
         quotes: vec![],
     })
@@ -180,7 +183,7 @@ fn process_access(event: &SeenEvent) -> Option<Feature> {
         return None;
     }
     let trace = view.get("CallTrace").unwrap_or_default().to_lowercase();
-    let dumps = ["dbgcore.dll", "dbghelp.dll", "unknown("].iter().find(|sign| trace.contains(**sign));
+    let dumps = ["dbgcore.dll", "dbghelp.dll"].iter().find(|sign| trace.contains(**sign));
     let says = format!("{} opened lsass.exe with {mask}, which reads memory", paths::base_name(source));
     let fields = ["SourceImage", "TargetImage", "GrantedAccess"];
     match dumps {
@@ -189,7 +192,7 @@ fn process_access(event: &SeenEvent) -> Option<Feature> {
             Family::Effect,
             VERY_STRONG,
             &fields,
-            format!("{says}; the call came through {}", sign.trim_end_matches('(')),
+            format!("{says}; the call came through {}", sign),
         ),
         None => event.feature("lsass memory read", Family::Effect, STRONG, &fields, says),
     }
@@ -312,11 +315,11 @@ fn replication(event: &SeenEvent) -> Option<Feature> {
     (asks && !account.ends_with('$'))
         .then(|| {
             event.feature(
-                "directory replication by an account",
+                DIRECTORY_REPLICATION,
                 Family::Effect,
                 DECISIVE,
                 &["SubjectUserName", "Properties"],
-                format!("{account} asked for directory replication, which only domain controllers do"),
+                format!("{account} asked for directory replication, which is for domain controllers and directory synchronisation"),
             )
         })
         .flatten()

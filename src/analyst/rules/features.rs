@@ -1,6 +1,6 @@
 //! Features: what a piece of evidence means, as a declared step of log-odds in one family.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Brief, Turn};
 use super::{effects, images};
@@ -54,6 +54,8 @@ impl Feature {
             v if v < 0.0 => Weight::ForBenign,
             _ => Weight::Neutral,
         };
+        // What other rules said is a reason to look, never the strongest thing that was seen.
+        let strength = if self.family == Family::Context { strength.min(Strength::Moderate) } else { strength };
         Citation {
             evidence: self.evidence,
             quotes: self.quotes.clone(),
@@ -111,6 +113,10 @@ pub struct Seen {
     pub failures: Vec<(ToolCall, String)>,
     /// Tool calls so far.
     pub calls: usize,
+    /// Events whose process tree was shown.
+    pub trees: BTreeSet<EventId>,
+    /// Some answer left rows out, or some call failed: what was not shown may be what matters.
+    pub incomplete: bool,
 }
 
 impl Seen {
@@ -122,8 +128,18 @@ impl Seen {
             let Turn::Answers(answers) = turn else { continue };
             for answered in answers {
                 seen.calls += 1;
-                if let Err(error) = &answered.outcome {
-                    seen.failures.push((answered.call.clone(), error.to_string()));
+                match &answered.outcome {
+                    Err(error) => {
+                        seen.incomplete = true;
+                        seen.failures.push((answered.call.clone(), error.to_string()));
+                    }
+                    Ok(answer) => {
+                        seen.incomplete |= answer.cut > 0 || answer.header.total > answer.rows.len() as u64;
+                        if answered.call.tool == "process_tree" {
+                            let event = answered.call.arguments.get("event").and_then(|event| event.as_str());
+                            seen.trees.extend(event.map(EventId::new));
+                        }
+                    }
                 }
                 for (id, view) in answered.seen() {
                     let known = seen.events.get(&id);
@@ -159,7 +175,12 @@ impl Seen {
             }
         }
         let mut features: Vec<Feature> = strongest.into_values().collect();
-        features.sort_by(|a, b| b.value.abs().total_cmp(&a.value.abs()).then_with(|| a.name.cmp(b.name)));
+        // What was seen done comes before what other rules said.
+        let order = |feature: &Feature| (feature.family == Family::Context, -feature.value.abs());
+        features.sort_by(|a, b| {
+            let ((a_said, a_size), (b_said, b_size)) = (order(a), order(b));
+            a_said.cmp(&b_said).then(a_size.total_cmp(&b_size)).then_with(|| a.name.cmp(b.name))
+        });
         features
     }
 }
@@ -184,7 +205,7 @@ fn context(seen: &Seen, brief: &Brief) -> Vec<Feature> {
     });
     let Some((alert, event)) = shown else { return vec![] };
     let matched = alert.matched.iter().find(|quote| crate::domain::taint::shows_behaviour(&quote.field)).cloned();
-    let says = format!("{} different rules of {} tactics fired in this case", rules.len(), tactics.len());
+    let says = format!("{} rules of {} tactics matched in this case, this one among them", rules.len(), tactics.len());
     let quotes = matched.or_else(|| event.quote("Image")).into_iter().collect::<Vec<_>>();
     if quotes.is_empty() {
         return vec![];

@@ -3,8 +3,11 @@
 use super::features::{DECISIVE, Feature, MODERATE, STRONG, SeenEvent, VERY_STRONG, WEAK};
 use crate::domain::evidence::Family;
 use crate::knowledge::command::{self, Capability};
-use crate::knowledge::fingerprints::{self, Fit, ScriptRun};
+use crate::knowledge::fingerprints::{self, ProcessRun};
 use crate::knowledge::{paths, programs};
+
+/// The feature of Defender's own inventory scripts.
+pub const DEFENDER_COLLECTION: &str = "Defender's own collection script";
 
 /// Features of a process creation, a script block or a service's command.
 pub fn features(event: &SeenEvent) -> Vec<Feature> {
@@ -65,7 +68,6 @@ fn lineage(event: &SeenEvent) -> Vec<Feature> {
     let (child_name, parent_name) = (paths::base_name(image), paths::base_name(parent));
     let runs_commands = programs::is_shell(image) || programs::is_proxy(image);
     let says = format!("{parent_name} started {child_name}");
-    let command = view.get("CommandLine").unwrap_or_default();
     let (name, value) = if programs::violates_canonical_parent(image, parent) {
         ("parent that Windows never gives", VERY_STRONG)
     } else if runs_commands && programs::is_reader(parent) {
@@ -80,8 +82,6 @@ fn lineage(event: &SeenEvent) -> Vec<Feature> {
         && matches!(parent_name.as_str(), "wscript.exe" | "cscript.exe" | "mshta.exe" | "rundll32.exe" | "regsvr32.exe")
     {
         ("script host starts a shell", MODERATE)
-    } else if child_name == "conhost.exe" || command.is_empty() {
-        return vec![];
     } else {
         return vec![];
     };
@@ -90,32 +90,20 @@ fn lineage(event: &SeenEvent) -> Vec<Feature> {
 
 fn fingerprint(event: &SeenEvent) -> Vec<Feature> {
     let view = &event.view;
-    let Some(command) = view.get("CommandLine") else { return vec![] };
-    let script = command.split(['"', '\'']).find(|part| part.to_lowercase().ends_with(".ps1"));
-    let run = ScriptRun { file: script, user: view.get("User"), parent: view.get("ParentImage") };
-    let fields = ["CommandLine", "User", "ParentImage", "IntegrityLevel"];
-    let mut feature = match fingerprints::defender_data_collection(run) {
-        Some(Fit::Full) => event.feature(
-            "Defender's own collection script",
-            Family::Identity,
-            -DECISIVE,
-            &fields,
-            "Defender's sensor runs a script of its SYSTEM-only collection folder as SYSTEM",
-        ),
-        Some(Fit::PlaceOnly) => event.feature(
-            "Defender's own collection script",
-            Family::Identity,
-            -STRONG,
-            &fields[..1],
-            "the script lies in Defender's SYSTEM-only collection folder; who ran it is not known",
-        ),
-        None => None,
+    let field = |name| view.get(name).unwrap_or_default();
+    let run = ProcessRun {
+        image: field("Image"),
+        command: field("CommandLine"),
+        user: field("User"),
+        parent: field("ParentImage"),
     };
+    let Some(script) = fingerprints::defender_data_collection(run) else { return vec![] };
+    let says = "Defender's sensor runs a script of its collection folder as SYSTEM, by exactly its own command";
+    let fields = ["CommandLine", "User", "ParentImage", "Image"];
+    let mut feature = event.feature(DEFENDER_COLLECTION, Family::Identity, -DECISIVE, &fields, says);
     // The path decides: quote it, not the beginning of a long command.
-    if let (Some(feature), Some(script)) = (&mut feature, script)
-        && let Some(command) = feature.quotes.first_mut()
-    {
-        script.clone_into(&mut command.value);
+    if let Some(command) = feature.as_mut().and_then(|feature| feature.quotes.first_mut()) {
+        command.value = script;
     }
     feature.into_iter().collect()
 }

@@ -88,8 +88,7 @@ pub fn second_look(brief: &Brief, seen: &Seen) -> Move {
             && processes.insert(process.to_uppercase())
         {
             let window = around(width.before, width.after);
-            calls.push(search(view.host.as_str(), &[8, 10, 11, 13], Some(process), &[], window));
-            calls.push(search(view.host.as_str(), &[3], Some(process), &[], window));
+            calls.extend(effects_of(view.host.as_str(), process, window));
         }
         let nearby = around(SignedDuration::from_mins(2), SignedDuration::from_mins(2));
         match (view.channel.as_str(), view.code) {
@@ -145,14 +144,19 @@ pub fn closer_look(brief: &Brief, seen: &Seen) -> Option<Move> {
             let window = (event.view.time - width.before, event.view.time + width.after);
             let host = event.view.host.as_str();
             calls.push(call("process_tree", json!({ "event": event.view.event })));
-            calls.push(search(host, &[8, 10, 11, 13], Some(process), &[], window));
-            calls.push(search(host, &[3], Some(process), &[], window));
+            calls.extend(effects_of(host, process, window));
         }
     }
     let left = usize::try_from(brief.calls).unwrap_or(usize::MAX).saturating_sub(seen.calls);
     calls.truncate(left);
     let because = "The commands that were cut short, whole, and the processes behind them.".into();
     (!calls.is_empty()).then_some(Move::Calls { calls, because })
+}
+
+/// What a process did: threads, accesses and autostarts, files, and network, asked apart so that many of one kind
+/// hide none of another.
+fn effects_of(host: &str, process: &str, window: (Timestamp, Timestamp)) -> [ToolCall; 3] {
+    [&[8, 10, 13][..], &[11], &[3]].map(|kinds| search(host, kinds, Some(process), &[], window))
 }
 
 fn search(

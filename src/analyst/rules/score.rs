@@ -75,12 +75,15 @@ impl Score {
     }
 }
 
-/// Drops fingerprints beside strong malicious evidence of another family.
+/// Drops fingerprints beside strong malicious evidence of any family that shows an act.
 #[must_use]
 pub fn without_void_fingerprints(features: Vec<Feature>) -> Vec<Feature> {
     let voided = features.iter().any(|feature| {
         feature.value >= VOIDS_FINGERPRINT
-            && matches!(feature.family, Family::Effect | Family::Content | Family::Lineage | Family::Network)
+            && matches!(
+                feature.family,
+                Family::Identity | Family::Effect | Family::Content | Family::Lineage | Family::Network
+            )
     });
     features.into_iter().filter(|feature| !(voided && feature.value <= -VOIDS_FINGERPRINT)).collect()
 }

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
+
 use super::super::{Brief, playbook};
+use super::effects::DIRECTORY_REPLICATION;
 use super::features::{Feature, STRONG, Seen, SeenEvent};
+use super::images::DEFENDER_COLLECTION;
 use super::score::{self, Score};
 use crate::domain::containment::Action;
 use crate::domain::draft::{
@@ -15,7 +19,7 @@ use crate::domain::ids::EvidenceId;
 use crate::domain::route::RoutePolicy;
 use crate::domain::taint;
 use crate::domain::verdict::{MOST_CITATIONS, probability_words};
-use crate::knowledge::paths;
+use crate::knowledge::paths::{self, PathClass};
 
 /// The verdict to submit on everything that was seen.
 pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
@@ -33,7 +37,11 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
     } else {
         Classification::Undetermined
     };
-    let host = brief.alerts.first().map_or_else(String::new, |alert| alert.host.to_string());
+    // The host of what decides, or else of the first alert.
+    let decisive = if classification == Classification::FalsePositive { harmless.as_ref() } else { harm.as_ref() };
+    let of_feature = decisive.and_then(|feature| seen.events.get(&feature.evidence)).map(|event| &event.view.host);
+    let host = of_feature.or_else(|| brief.alerts.first().map(|alert| &alert.host));
+    let host = host.map_or_else(String::new, ToString::to_string);
     let unknowns = unknowns(seen);
     let citations = citations(seen, brief, &features);
     Draft {
@@ -41,7 +49,7 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
         determination: determination(classification, &features),
         malicious_probability: probability,
         self_reported: None,
-        headline: headline(classification, harm.as_ref().or(harmless.as_ref()), &host),
+        headline: headline(classification, decisive, probability >= policy.escalate_at, &host),
         story: story(classification, &score, &features, &unknowns),
         techniques: techniques(brief, &citations, seen),
         hypotheses: hypotheses(classification, harm.as_ref(), harmless.as_ref()),
@@ -60,18 +68,53 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
     }
 }
 
-/// The harmless activity is what every alert of the case is about. One known harmless source in a case says
-/// nothing of the other alerts in it; an alert that was not looked at is not explained.
+/// How long a script block may be logged after its process began.
+const SCRIPT_RUNS: SignedDuration = SignedDuration::from_mins(10);
+
+/// What the compiler and the console that PowerShell starts for itself are called.
+const OWN_CHILDREN: [&str; 3] = ["conhost.exe", "csc.exe", "cvtres.exe"];
+
+/// The harmless activity is what every alert of the case is about, and everything that was to be seen of it was
+/// seen. One known harmless source in a case says nothing of the other alerts in it; an answer that was cut
+/// short, a script in several parts, a child that does not belong to it: each leaves the case to a person.
 fn explains_all(feature: &Feature, seen: &Seen, brief: &Brief) -> bool {
     let Some(act) = seen.events.get(&feature.evidence) else { return false };
     let script = feature.quotes.first().map(|quote| quote.value.as_str());
-    let is_same = |one: Option<&str>, other: Option<&str>| matches!((one, other), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other));
-    brief.alerts.iter().all(|alert| {
-        let trigger = seen.triggers.get(&alert.event).and_then(|id| seen.events.get(id));
-        trigger.is_some_and(|event| {
-            event.view.host == act.view.host
-                && (is_same(event.view.get("ProcessGuid"), act.view.get("ProcessGuid"))
-                    || is_same(event.view.get("Path"), script))
+    let known_host = !act.view.host.is_unknown();
+    let whole = known_host && !seen.incomplete && !act.view.cut && seen.trees.contains(&act.view.event);
+    whole
+        && has_only_own_children(act, seen)
+        && brief.alerts.iter().all(|alert| {
+            let trigger = seen.triggers.get(&alert.event).and_then(|id| seen.events.get(id));
+            trigger.is_some_and(|event| event.id == act.id || is_script_of(event, act, script))
+        })
+}
+
+/// The script block was logged by that very process, as SYSTEM, whole, while it ran.
+fn is_script_of(block: &SeenEvent, act: &SeenEvent, script: Option<&str>) -> bool {
+    let (view, process) = (&block.view, &act.view);
+    let same = |one: Option<&str>, other: Option<&str>| matches!((one, other), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other));
+    view.code == 4104
+        && !view.cut
+        && view.host == process.host
+        && !view.host.is_of_another_domain(&process.host)
+        && same(view.get("Path"), script)
+        && same(view.get("MessageTotal"), Some("1"))
+        && same(view.writer_pid.as_deref(), process.get("ProcessId"))
+        && same(view.writer_sid.as_deref(), Some("S-1-5-18"))
+        && (process.time..=process.time.saturating_add(SCRIPT_RUNS).unwrap_or(process.time)).contains(&view.time)
+}
+
+fn has_only_own_children(act: &SeenEvent, seen: &Seen) -> bool {
+    let parent = act.view.get("ProcessGuid");
+    let of_act = |event: &&SeenEvent| {
+        event.view.is_sysmon(1) && parent.is_some() && event.view.get("ParentProcessGuid") == parent
+    };
+    seen.events.values().filter(of_act).all(|child| {
+        child.view.get("Image").is_some_and(|image| {
+            let class = paths::class(image);
+            OWN_CHILDREN.contains(&paths::base_name(image).as_str())
+                && matches!(class, PathClass::System | PathClass::Windows)
         })
     })
 }
@@ -86,8 +129,11 @@ fn determination(classification: Classification, features: &[Feature]) -> Option
     }
 }
 
-fn headline(classification: Classification, reason: Option<&Feature>, host: &str) -> String {
+fn headline(classification: Classification, reason: Option<&Feature>, likely: bool, host: &str) -> String {
     let text = match (classification, reason) {
+        (Classification::Undetermined, None) if likely => {
+            format!("{host}: its rules say likely malicious, and no act that was seen proves it")
+        }
         (Classification::Undetermined, None) => format!("{host}: nothing seen decides this"),
         (Classification::Undetermined, Some(feature)) => format!("{host}: not decided; {}", feature.says),
         (_, Some(feature)) => format!("{host}: {}", feature.says),
@@ -244,7 +290,7 @@ fn unknowns(seen: &Seen) -> Vec<Unknown> {
     let mut unknowns: Vec<Unknown> = Vec::new();
     if first_with(seen, &["ParentImage", "ParentProcessName"]).is_none() {
         unknowns.push(Unknown {
-            what: "what started the process: no event of its creation is in the log".into(),
+            what: "what started the process: its parent is not recorded".into(),
             why_it_matters: "an unusual parent would show an intrusion, a management agent an ordinary job".into(),
             where_to_look: "process-creation events of this host before the alert (Sysmon 1, Security 4688)".into(),
             obtainable: false,
@@ -254,7 +300,7 @@ fn unknowns(seen: &Seen) -> Vec<Unknown> {
         seen.events.values().any(|event| [3, 8, 10, 11, 13].into_iter().any(|code| event.view.is_sysmon(code)));
     if !effects && seen.absences.is_empty() {
         unknowns.push(Unknown {
-            what: "what the process did: no network, file or registry event of it is in the log".into(),
+            what: "what the process did: no network, file, registry, thread or access event of it is in the log".into(),
             why_it_matters: "without it, harmless and harmful runs look the same".into(),
             where_to_look: "Sysmon 3, 11 and 13 of this host, or the endpoint sensor's timeline".into(),
             obtainable: false,
@@ -275,7 +321,8 @@ fn unknowns(seen: &Seen) -> Vec<Unknown> {
     unknowns
 }
 
-/// Asks about the act that weighs most, or else about what fired.
+/// Asks about one event: the act that weighs most, or else what fired loudest. Host, account, program and time
+/// are all of that event, so that nobody is asked about something that never happened.
 fn question(
     classification: Classification,
     host: &str,
@@ -283,32 +330,42 @@ fn question(
     brief: &Brief,
     harm: Option<&Feature>,
 ) -> HumanQuestion {
-    const ACCOUNT: [&str; 3] = ["User", "SourceUser", "SubjectUserName"];
-    const PROGRAM: [&str; 3] = ["Image", "SourceImage", "ImagePath"];
-    let act = harm.and_then(|feature| seen.events.get(&feature.evidence));
-    let named = |fields: &[&str]| {
-        let of = |event: &SeenEvent| fields.iter().find_map(|field| event.view.get(field)).map(str::to_owned);
-        act.and_then(of).or_else(|| first_with(seen, fields).and_then(of))
+    let loudest = || {
+        let trigger =
+            |alert: &&crate::domain::alert::Alert| seen.triggers.get(&alert.event).and_then(|id| seen.events.get(id));
+        let seen_alerts = brief.alerts.iter().filter(|alert| trigger(alert).is_some());
+        seen_alerts.max_by_key(|alert| (alert.rule.level, std::cmp::Reverse(alert.time))).as_ref().and_then(trigger)
     };
-    let who = named(&ACCOUNT).map_or_else(String::new, |account| format!(" as {account}"));
-    let what = match (harm, named(&PROGRAM)) {
-        (Some(feature), _) => format!("this ({})", feature.says),
-        (None, Some(program)) => paths::base_name(&program),
-        (None, None) => "this".into(),
+    let act = harm.and_then(|feature| seen.events.get(&feature.evidence)).or_else(loudest);
+    let what = act.map_or_else(|| format!("the activity on {host}"), |event| asked_about(event));
+    let threat = classification == Classification::TruePositive;
+    let question = match (threat, harm) {
+        (true, _) => format!("Was {what} an authorised test or change? If not, what is contained?"),
+        (false, Some(feature)) => format!("Is {what} known to its owner ({})?", feature.says),
+        (false, None) => format!("Is {what} known to its owner?"),
     };
-    let first = act.map(|event| event.view.time).or_else(|| brief.alerts.iter().map(|alert| alert.time).min());
-    let when = first.map(|at| at.strftime(" at %F %T UTC").to_string()).unwrap_or_default();
-    let question = match classification {
-        Classification::TruePositive => {
-            format!("Was {what}{who} on {host}{when} an authorised test or change? If not, contain {host}?")
-        }
-        _ => format!("Is {what}{who} on {host}{when} known to its owner?"),
+    let options: &[&str] = if threat {
+        &["authorised", "not authorised: contain", "not known: investigate further"]
+    } else {
+        &["known and expected", "not expected: investigate as a threat", "not known"]
     };
     HumanQuestion {
         question: taint::shown(&question),
-        options: vec!["authorised".into(), "not authorised: contain".into(), "not known: investigate further".into()],
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
         default_if_silent: "the case stays on hold".into(),
     }
+}
+
+/// `powershell.exe -nop … as CORP\\a.user on WKS-07 at 2026-01-02 03:04:05 UTC [E1]`.
+fn asked_about(event: &SeenEvent) -> String {
+    let view = &event.view;
+    let first = |fields: &[&str]| fields.iter().find_map(|field| view.get(field));
+    let did = first(&["CommandLine", "ImagePath", "ServiceFileName"]).map(str::to_owned);
+    let did = did.or_else(|| first(&["Image", "SourceImage", "NewProcessName"]).map(paths::base_name));
+    let did: String = did.unwrap_or_else(|| view.kind()).chars().take(140).collect();
+    let account = first(&["User", "SourceUser", "SubjectUserName"]);
+    let account = account.map_or_else(String::new, |account| format!(" as {account}"));
+    format!("`{did}`{account} on {} at {} UTC [{}]", view.host, view.time.strftime("%F %T"), event.id)
 }
 
 fn containment(
@@ -322,7 +379,11 @@ fn containment(
         return vec![];
     }
     let mut wishes: Vec<ContainmentWish> = Vec::new();
-    for feature in features.iter().filter(|feature| feature.value >= STRONG && feature.family != Family::Context) {
+    let acts = |feature: &&Feature| {
+        // A replication request is logged by its victim.
+        feature.value >= STRONG && feature.family != Family::Context && feature.name != DIRECTORY_REPLICATION
+    };
+    for feature in features.iter().filter(acts) {
         let Some(event) = seen.events.get(&feature.evidence) else { continue };
         let host = &event.view.host;
         match wishes.iter_mut().find(|wish| wish.host == *host) {
@@ -349,7 +410,13 @@ fn would_change(score: &Score, features: &[Feature]) -> String {
     };
     let smallest = features.iter().filter(crosses).min_by(|a, b| a.value.abs().total_cmp(&b.value.abs()));
     match smallest {
+        Some(feature) if feature.name == DEFENDER_COLLECTION => {
+            "another account, parent or command, or a child other than its own compiler and console".into()
+        }
         Some(feature) => format!("without this it would be judged otherwise: {} ({})", feature.says, feature.evidence),
-        None => "no single fact: several would have to be otherwise".into(),
+        None if features.is_empty() => {
+            "any fact that shows what it did: so far only the rule's own level counts".into()
+        }
+        None => "no single fact that was seen: several would have to be otherwise".into(),
     }
 }

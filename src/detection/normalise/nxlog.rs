@@ -56,6 +56,10 @@ const ENVELOPE: [&str; 36] = [
 /// 17 and 18 says no more than their codes and is left out, as in the reference pairs.
 const SYSMON_WITH_EVENT_TYPE: [u32; 6] = [12, 13, 14, 19, 20, 21];
 
+/// Event logs of this form began with Windows Vista; 1990 and 2100 leave room for clocks that are off by years.
+const EARLIEST: Timestamp = Timestamp::constant(631_152_000, 0);
+const LATEST: Timestamp = Timestamp::constant(4_102_444_800, 0);
+
 /// NXLog stamps the time it received a record and the module it came through; no other shape has both.
 pub(super) fn recognises(record: &Map<String, Value>) -> bool {
     record.contains_key("EventReceivedTime") && record.contains_key("SourceModuleName")
@@ -85,6 +89,14 @@ pub(super) fn normalise(record: &Map<String, Value>, origin: Origin) -> Result<E
     }
     if let Some(record_id) = &record_id {
         winlog.insert("record_id".into(), record_id.clone().into());
+    }
+    // The header's process and account, as Winlogbeat keeps them: who logged, not who acted, but PowerShell logs
+    // about itself.
+    if let Some(pid) = record.get("ExecutionProcessID").filter(|pid| pid.is_number()) {
+        winlog.insert("process".into(), json!({ "pid": pid }));
+    }
+    if let Some(sid) = text("UserID") {
+        winlog.insert("user".into(), json!({ "identifier": sid }));
     }
     document.insert("event".into(), event.into());
     document.insert("host".into(), json!({ "name": host }));
@@ -140,7 +152,11 @@ fn time(record: &Map<String, Value>, channel: &str) -> Result<Timestamp, Broken>
             .ok()
             .or_else(|| text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp()))
     });
-    parsed.ok_or_else(|| Broken::new(Fault::NoTime, format!("`{name}` is {}, which is no time", shown(value))))
+    // A time that no Windows log can have is a broken clock or a forgery; arithmetic on it would be worth nothing.
+    let parsed = parsed.filter(|time| (EARLIEST..=LATEST).contains(time));
+    parsed.ok_or_else(|| {
+        Broken::new(Fault::NoTime, format!("`{name}` is {}, which is no time a log can have", shown(value)))
+    })
 }
 
 fn event_data(record: &Map<String, Value>, channel: &str, code: u32) -> Map<String, Value> {

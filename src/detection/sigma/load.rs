@@ -72,7 +72,8 @@ fn files_at(path: &Path) -> std::io::Result<Vec<RuleFile>> {
                 // A link to a folder may lead in a circle and is not followed.
                 if kind.is_dir() {
                     folders.push(entry);
-                } else if is_rule(&entry) {
+                } else if is_rule(&entry) && entry.metadata().is_ok_and(|file| file.is_file()) {
+                    // A pipe or a device would be waited for.
                     files.push(rule_file(&entry, File::open(&entry)));
                 }
             }

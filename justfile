@@ -1,0 +1,43 @@
+# What one does to this project, by name. Every recipe is a few plain cargo commands.
+
+# List the recipes
+default:
+    @just --list
+
+# Format, lints and documentation, without running anything
+check:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+# All tests, in their short forms
+test:
+    cargo test
+
+# All tests, optimised, over every recording (WATCHFLOOR_SHARED names the folder that holds them)
+test-long:
+    WATCHFLOOR_ALL_RECORDINGS=1 cargo test --release
+
+# What the driver itself costs a case
+bench:
+    cargo bench --bench driver
+
+# The first two commands of the README, in a fresh clone of the last commit
+fresh-clone:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    clone="$(mktemp -d)"
+    trap 'rm -rf "$clone"' EXIT
+    git clone --quiet --no-hardlinks . "$clone/watchfloor"
+    cd "$clone/watchfloor"
+    code=0
+    cargo run --release -- triage scenarios/first-look/events.ndjson || code=$?
+    # Something in the scenario needs a person.
+    test "$code" -eq 1
+    code=0
+    cargo run --release -- cases show WF-1 || code=$?
+    test "$code" -eq 1
+
+# Everything a commit has to pass
+ci:
+    .ci/run
