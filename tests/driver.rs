@@ -420,6 +420,7 @@ mod resume {
             attempt: 1,
             ordinal: 2,
             result: watchfloor::journal::entry::Payload::Blob("no such blob".into()),
+            again: None,
         };
         let batch = Batch { entries: vec![entry], ..Batch::default() };
         world.stream().await.append(batch, at(10_000)).await.expect("it is written");

@@ -55,8 +55,8 @@ fn aborted_after_any_append_it_ends_as_if_undisturbed() {
 
 #[test]
 fn aborted_again_and_again_it_still_comes_to_its_end() {
-    // A life begins each step again that the last one left open, of every case: it has to do more than that.
-    for step in [6, 13] {
+    // One append is enough to come on: no life writes what an earlier one wrote.
+    for step in [1, 2, 7] {
         let state = State::new();
         let mut aborts = 0;
         while is_abort(state.triage_with(&format!("abort-after-append={step}")).status) {

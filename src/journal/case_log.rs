@@ -24,7 +24,7 @@ pub struct Step {
     pub digest: String,
     /// Its span.
     pub span: SpanId,
-    /// When it began.
+    /// When it began; when it began for the last time, once it is done.
     pub begun: Timestamp,
     /// When it was done and what came of it; `None` is a step whose outcome is not known.
     pub done: Option<(Timestamp, Payload)>,
@@ -222,8 +222,9 @@ impl CaseLog {
                     attempt.steps.insert(*ordinal, step);
                 }
             }
-            CaseEntry::Done { attempt, ordinal, result } => {
+            CaseEntry::Done { attempt, ordinal, result, again } => {
                 if let Some(step) = self.attempt_mut(*attempt).and_then(|a| a.steps.get_mut(ordinal)) {
+                    step.begun = again.unwrap_or(step.begun);
                     step.done = Some((*at, result.clone()));
                 }
             }

@@ -144,6 +144,9 @@ pub enum CaseEntry {
         ordinal: u32,
         /// What came of it.
         result: Payload,
+        /// When it began for the last time, if an earlier beginning came to nothing: the time between is nobody's work.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<Timestamp>,
     },
     /// An investigation ended with an accepted verdict. The draft is recorded, not the verdict: a verdict is
     /// made again from the draft by checking its citations again.

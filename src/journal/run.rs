@@ -5,6 +5,8 @@
 //! and the driver begins a new attempt. `Begun` without `Done` is a step whose outcome is not known; every step
 //! of an attempt only reads, so it is repeated.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,13 +83,15 @@ pub struct Run {
     attempt: u32,
     next: u32,
     held_back: Batch,
+    /// Steps that began before and begin again, with the instant.
+    again: BTreeMap<u32, Timestamp>,
 }
 
 impl Run {
     /// Steps of the attempt `attempt`, from its beginning: recorded ones are replayed.
     #[must_use]
     pub fn new(stream: CaseStream, attempt: u32) -> Self {
-        Self { stream, attempt, next: 1, held_back: Batch::default() }
+        Self { stream, attempt, next: 1, held_back: Batch::default(), again: BTreeMap::new() }
     }
 
     /// The case.
@@ -132,16 +136,20 @@ impl Run {
                 begun.push(Begun::Recorded { ordinal, result: self.load(ordinal, payload).await? });
                 continue;
             }
-            // A step whose outcome is not known begins again, under its span: the time since was nobody's work.
-            let span = known.map_or(step.span, |known| known.span);
+            if let Some(known) = known {
+                // That it begins again is told with its end: a process that dies at every append still comes on.
+                self.again.insert(ordinal, at);
+                begun.push(Begun::Fresh { ordinal, span: known.span });
+                continue;
+            }
             batch.entries.push(CaseEntry::Begun {
                 attempt: self.attempt,
                 ordinal,
                 what: step.what.clone(),
                 digest: step.digest.clone(),
-                span,
+                span: step.span,
             });
-            begun.push(Begun::Fresh { ordinal, span });
+            begun.push(Begun::Fresh { ordinal, span: step.span });
         }
         self.stream.append(batch, at).await?;
         Ok(begun)
@@ -174,7 +182,8 @@ impl Run {
         } else {
             Payload::Inline(value)
         };
-        self.held_back.entries.push(CaseEntry::Done { attempt: self.attempt, ordinal, result });
+        let again = self.again.remove(&ordinal);
+        self.held_back.entries.push(CaseEntry::Done { attempt: self.attempt, ordinal, result, again });
         self.held_back.effects.extend(effects);
     }
 

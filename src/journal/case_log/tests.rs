@@ -89,7 +89,7 @@ fn steps_keep_their_times_and_what_came_of_them() {
         digest: "d".into(),
         span: SpanId([1; 8]),
     };
-    let done = |ordinal| CaseEntry::Done { attempt: 1, ordinal, result: Payload::Inline(json!(ordinal)) };
+    let done = |ordinal| CaseEntry::Done { attempt: 1, ordinal, result: Payload::Inline(json!(ordinal)), again: None };
     // Numbered from 1: begun at 3 and 4, done at 6 and 7; the third is never done.
     let entries = vec![opened("a"), started(1, Tier::One), begun(1), begun(2), begun(3), done(2), done(1), done(9)];
     let log = log(entries);
@@ -109,7 +109,7 @@ fn time_between_steps_is_no_work() {
         let what = "move".into();
         let entry = CaseEntry::Begun { attempt: 1, ordinal, what, digest: "d".into(), span: SpanId([1; 8]) };
         log.apply(&Recorded { seq, at: at(begun), entry });
-        let entry = CaseEntry::Done { attempt: 1, ordinal, result: Payload::Inline(json!(1)) };
+        let entry = CaseEntry::Done { attempt: 1, ordinal, result: Payload::Inline(json!(1)), again: None };
         log.apply(&Recorded { seq: seq + 1, at: at(done), entry });
     }
     assert!((log.attempts[0].seconds_worked() - 5.0).abs() < 1e-9, "{}", log.attempts[0].seconds_worked());
@@ -190,7 +190,7 @@ fn entries_of_a_later_version_and_of_unknown_attempts_are_passed_over() {
     let stray = [
         CaseEntry::Unknown,
         CaseEntry::Begun { attempt: 8, ordinal: 1, what: "m".into(), digest: "d".into(), span: SpanId([1; 8]) },
-        CaseEntry::Done { attempt: 8, ordinal: 1, result: Payload::Inline(json!(1)) },
+        CaseEntry::Done { attempt: 8, ordinal: 1, result: Payload::Inline(json!(1)), again: None },
         judged(8, Classification::FalsePositive),
         CaseEntry::Ended { attempt: 8, why: "w".into() },
         CaseEntry::Broke { attempt: 8, ordinal: 1, what: "w".into() },

@@ -54,8 +54,10 @@ async fn a_step_that_was_begun_and_not_done_is_taken_again_under_its_number_and_
     let (_folder, journal) = journal();
     let mut run = Run::new(case_at_work(&journal).await, 1);
     begin(&mut run, &[asked("move", 1)]).await.expect("it begins");
+    let written = run.stream().log().last;
     let begun = begin(&mut again(&journal).await, &[asked("move", 2)]).await.expect("it begins");
     assert_eq!(fresh(&begun[0]), (1, SpanId([1; 8])), "the span it was first shown under");
+    assert_eq!(again(&journal).await.stream().log().last, written, "a life that only repeats writes nothing");
 }
 
 #[tokio::test]
