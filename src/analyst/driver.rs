@@ -229,7 +229,7 @@ impl Driver {
                 .or_else(|| (attempt.alerts != log.alerts.len()).then(|| "alerts joined the case".into())),
             None => why_again,
         };
-        if let Some(ordinal) = running.and_then(|attempt| broken_twice(attempt)) {
+        if let Some(ordinal) = running.and_then(broken_twice) {
             let what = format!("step {ordinal} broke its investigation twice");
             return Err(Stop::Hold(HoldCause::Quarantined, what));
         }
@@ -341,7 +341,7 @@ impl Driver {
         finish(&mut batch, &stream, tier, &self.alerts, now);
         stream.append(batch, now).await?;
         let ended = stream.log();
-        root_span::export(&ended, &self.alerts.get(&ended.alerts), now);
+        root_span::export(ended, &self.alerts.get(&ended.alerts), now);
         Ok(())
     }
 }

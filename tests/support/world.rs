@@ -142,7 +142,7 @@ impl World {
         log.receive(alerts, self.clock.now()).await.expect("they are stored");
         let root = SpanRef { trace: TraceId([0xaa; 16]), span: SpanId([0xbb; 8]) };
         let mut entries = vec![CaseEntry::Opened { alert: ids[0].clone(), root }];
-        entries.extend(ids[1..].iter().map(|alert| joined(alert)));
+        entries.extend(ids[1..].iter().map(joined));
         entries.push(CaseEntry::Ready);
         let put = QueueChange::Put { queue: queue(Tier::One), item: case.to_string(), rank: 2, not_before: None };
         let batch = Batch { entries, queues: vec![put], ..Batch::default() };

@@ -154,7 +154,7 @@ fn a_status_moves_with_its_ground() {
 #[test]
 fn a_recorded_machine_resolution_without_a_benign_verdict_changes_nothing_and_is_noted() {
     let resolve = || moved(RecordedTransition::ResolveOnProof { classification: Classification::FalsePositive });
-    let begin = vec![opened("a"), moved(RecordedTransition::Start), started(1, Tier::One)];
+    let begin = [opened("a"), moved(RecordedTransition::Start), started(1, Tier::One)];
     let with = |entries: Vec<CaseEntry>| log(begin.iter().cloned().chain(entries).collect());
 
     let unjudged = with(vec![resolve()]);
