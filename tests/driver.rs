@@ -546,7 +546,7 @@ mod verdicts {
         assert_eq!(cause(&log), Some(HoldCause::NoAcceptableVerdict));
         assert_eq!(log.hold.as_ref().map(|hold| hold.cause.queue()), Some(HoldQueue::NeedsInformation));
         assert!(log.judged().is_none() && log.concluded.is_some());
-        assert_eq!(keys(&world).await, ["WF-1/a1/m1", "WF-1/a1/status"]);
+        assert_eq!(keys(&world).await, ["WF-1/a1/m1", "WF-1/a1/failure"]);
         let status = world.comments().await.pop().expect("it is told");
         assert!(status.text.contains("needs information") && status.text.contains("quoted value"), "{}", status.text);
     }
@@ -556,7 +556,7 @@ mod verdicts {
         let (world, log) = one_tier(|_, _| Err(AnalystError::Failed("no answer that could be read".into()))).await;
         assert_eq!(cause(&log), Some(HoldCause::NoAcceptableVerdict));
         assert!(log.decided_by.as_deref().is_some_and(|by| by.contains("no answer that could be read")));
-        assert_eq!(keys(&world).await, ["WF-1/a1/status"]);
+        assert_eq!(keys(&world).await, ["WF-1/a1/failure"]);
         assert!(world.claim(Tier::One).await.is_none() && world.claim(Tier::Two).await.is_none());
     }
 
@@ -683,14 +683,14 @@ mod budgets {
     async fn calls_are_counted_before_they_are_made() {
         let script = |first: usize| {
             move |_: &Brief, turns: &[Turn]| {
-                let (from, to) = if turns.is_empty() { (0, first) } else { (first, 25) };
+                let (from, to) = if turns.is_empty() { (0, first) } else { (first, 33) };
                 let list: Vec<_> = (from..to).map(numbered_search).collect();
                 Ok(calls(&list))
             }
         };
-        for (first, made) in [(25, 0), (20, 20), (24, 24)] {
+        for (first, made) in [(33, 0), (28, 28), (32, 32)] {
             let (_, log) = one_tier(script(first)).await;
-            assert!(exhausted(&log).ends_with("25 tool calls of 24"), "{:?}", log.decided_by);
+            assert!(exhausted(&log).ends_with("33 tool calls of 32"), "{:?}", log.decided_by);
             let calls = log.attempts[0].steps.values().filter(|step| step.what != "move").count();
             assert_eq!(calls, made);
         }

@@ -139,7 +139,10 @@ impl<'a> Investigation<'a> {
     async fn next_move(&mut self) -> Result<Move, Stop> {
         let clock = &self.driver.clock;
         let asked = Asked { what: "move".into(), digest: self.digest.clone(), span: ids::new_span() };
-        let begun = self.run.begin::<Move>(&[asked], clock.now()).await?.pop();
+        let begun = match self.seat.analyst.is_free() {
+            true => self.run.begin_held_back::<Move>(&[asked]).await?.pop(),
+            false => self.run.begin::<Move>(&[asked], clock.now()).await?.pop(),
+        };
         let (ordinal, span) = match begun {
             Some(Begun::Recorded { result, .. }) => return Ok(result),
             Some(Begun::Fresh { ordinal, span }) => (ordinal, span),

@@ -48,7 +48,7 @@ fn the_loudest_alert_names_the_case_and_of_equals_the_first() {
         loud("first", "wks-1.corp.example", 5, Severity::High),
     ];
     let state = shown(&log(), alerts);
-    assert_eq!(state.title, "Rule of first on wks-1.corp.example and 2 more");
+    assert_eq!(state.title, "Rule of first on wks-1.corp.example and 2 more alerts");
     assert_eq!(state.severity, Severity::High);
     assert_eq!(state.hosts, ["wks-1", "wks-2"].map(HostName::new), "each machine once");
     assert_eq!(state.alerts, 3);
