@@ -224,7 +224,7 @@ impl Setting {
         let alerts = Arc::new(AlertLog::open(journal.clone()).await.expect("an empty stream"));
         alerts.receive((1..=cases).map(alert).collect(), clock.now()).await.expect("room on the disk");
         let registry = Registry::standard();
-        let analyst = Arc::new(ScriptedAnalyst::new(next));
+        let analyst = Arc::new(ScriptedAnalyst::new(next).free());
         let seat = |tier| {
             let agent = Agent::shipped(tier, &registry).expect("it is sound");
             let budget = Budget { moves: 16, calls: 32, seconds: 600.0 };

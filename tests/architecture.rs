@@ -96,9 +96,9 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 fn test_files(source: &Source) -> Vec<String> {
     let stem = source.path.trim_end_matches(".rs");
     let folder = stem.strip_suffix("/mod").unwrap_or(stem);
-    // The crate's root stands for the folder it lies in.
-    let folder = if matches!(folder, "lib" | "main") { String::new() } else { format!("{folder}/") };
-    source.code.test_modules.iter().map(|module| format!("{folder}{module}.rs")).collect()
+    // Modules of the crate's own root lie beside it.
+    let within = if stem == "lib" { String::new() } else { format!("{folder}/") };
+    source.code.test_modules.iter().map(|module| format!("{within}{module}.rs")).collect()
 }
 
 /// Blanks comments, strings and characters, and keeps every line break.

@@ -16,6 +16,7 @@ use support::scripts::{
     submit, undecided,
 };
 use support::world::{CASE, World, activity, alert, deliver, event, joined};
+use watchfloor::analyst::agent::{Agent, Budget};
 use watchfloor::analyst::driver::Outcome;
 use watchfloor::analyst::scripted::ScriptedAnalyst;
 use watchfloor::analyst::{Analyst, AnalystError, Brief, Move, Turn};
@@ -40,6 +41,7 @@ use watchfloor::ports::clock::Clock;
 use watchfloor::ports::events::{EventQuery, EventStore, Found, Kind, Stored, Watermark};
 use watchfloor::ports::journal::Journal;
 use watchfloor::ports::storage::StorageError;
+use watchfloor::tools::registry::Registry;
 
 fn scripted(script: impl Fn(&Brief, &[Turn]) -> Next + Send + Sync + 'static) -> Arc<ScriptedAnalyst> {
     Arc::new(ScriptedAnalyst::new(script))
@@ -547,7 +549,7 @@ mod verdicts {
         assert_eq!(cause(&log), Some(HoldCause::NoAcceptableVerdict));
         assert_eq!(log.hold.as_ref().map(|hold| hold.cause.queue()), Some(HoldQueue::NeedsInformation));
         assert!(log.judged().is_none() && log.concluded.is_some());
-        assert_eq!(keys(&world).await, ["WF-1/a1/m1", "WF-1/a1/status"]);
+        assert_eq!(keys(&world).await, ["WF-1/a1/m1", "WF-1/a1/failure"]);
         let status = world.comments().await.pop().expect("it is told");
         assert!(status.text.contains("needs information") && status.text.contains("quoted value"), "{}", status.text);
     }
@@ -557,7 +559,7 @@ mod verdicts {
         let (world, log) = one_tier(|_, _| Err(AnalystError::Failed("no answer that could be read".into()))).await;
         assert_eq!(cause(&log), Some(HoldCause::NoAcceptableVerdict));
         assert!(log.decided_by.as_deref().is_some_and(|by| by.contains("no answer that could be read")));
-        assert_eq!(keys(&world).await, ["WF-1/a1/status"]);
+        assert_eq!(keys(&world).await, ["WF-1/a1/failure"]);
         assert!(world.claim(Tier::One).await.is_none() && world.claim(Tier::Two).await.is_none());
     }
 
@@ -671,47 +673,62 @@ mod budgets {
         log.decided_by.as_deref().unwrap_or_default()
     }
 
+    /// What tier 1 may use up, as the program ships it.
+    fn budget() -> Budget {
+        Agent::shipped(Tier::One, &Registry::standard()).expect("it is sound").budget
+    }
+
+    fn steps(log: &CaseLog, are_moves: bool) -> usize {
+        log.attempts[0].steps.values().filter(|step| (step.what == "move") == are_moves).count()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn moves_are_counted() {
+        let moves = budget().moves as usize;
         let (world, log) = one_tier(|_, turns| Ok(calls(&[numbered_search(turns.len())]))).await;
-        assert!(exhausted(&log).ends_with("8 moves"), "{:?}", log.decided_by);
-        let moves = log.attempts[0].steps.values().filter(|step| step.what == "move").count();
-        assert_eq!(moves, 8);
-        assert_eq!(keys(&world).await.len(), 9, "one comment for each move, and the status");
+        assert!(exhausted(&log).ends_with(&format!("{moves} moves")), "{:?}", log.decided_by);
+        assert_eq!(steps(&log, true), moves);
+        assert_eq!(keys(&world).await.len(), moves + 1, "one comment for each move, and the failure");
     }
 
     #[tokio::test(start_paused = true)]
     async fn calls_are_counted_before_they_are_made() {
+        let most = budget().calls as usize;
         let script = |first: usize| {
             move |_: &Brief, turns: &[Turn]| {
-                let (from, to) = if turns.is_empty() { (0, first) } else { (first, 25) };
+                let (from, to) = if turns.is_empty() { (0, first) } else { (first, most + 1) };
                 let list: Vec<_> = (from..to).map(numbered_search).collect();
                 Ok(calls(&list))
             }
         };
-        for (first, made) in [(25, 0), (20, 20), (24, 24)] {
+        for (first, made) in [(most + 1, 0), (most - 4, most - 4), (most, most)] {
             let (_, log) = one_tier(script(first)).await;
-            assert!(exhausted(&log).ends_with("25 tool calls of 24"), "{:?}", log.decided_by);
-            let calls = log.attempts[0].steps.values().filter(|step| step.what != "move").count();
-            assert_eq!(calls, made);
+            let says = format!("{} tool calls of {most}", most + 1);
+            assert!(exhausted(&log).ends_with(&says), "{:?}", log.decided_by);
+            assert_eq!(steps(&log, false), made);
         }
+    }
+
+    /// Two of it are more than the budget.
+    #[expect(clippy::cast_possible_truncation, reason = "a budget is a few minutes")]
+    fn over_half() -> i64 {
+        budget().seconds as i64 / 2 + 1
     }
 
     #[tokio::test(start_paused = true)]
     async fn seconds_of_the_analyst_are_counted() {
         let world = World::new().await;
-        let clock = world.clock.clone();
+        let (clock, half) = (world.clock.clone(), over_half());
         let slow = move |_: &Brief, turns: &[Turn]| {
-            clock.advance(61);
+            clock.advance(half);
             Ok(calls(&[numbered_search(turns.len())]))
         };
         let log = worked(&world, medium(), scripted(slow), scripted(never)).await;
-        assert!(exhausted(&log).ends_with("120 s of work"), "{:?}", log.decided_by);
-        let moves = log.attempts[0].steps.values().filter(|step| step.what == "move").count();
-        assert_eq!(moves, 2, "the second move went over it");
+        assert!(exhausted(&log).ends_with(" s of work"), "{:?}", log.decided_by);
+        assert_eq!(steps(&log, true), 2, "the second move went over it");
     }
 
-    /// An event store whose searches take a minute.
+    /// An event store whose searches take more than half the budget.
     struct SlowStore(Arc<dyn EventStore>, HandClock);
 
     #[async_trait]
@@ -725,7 +742,7 @@ mod budgets {
         }
 
         async fn search(&self, query: &EventQuery) -> Result<Found, StorageError> {
-            self.1.advance(61);
+            self.1.advance(over_half());
             self.0.search(query).await
         }
 
@@ -751,9 +768,8 @@ mod budgets {
         world.stores.events = Arc::new(SlowStore(world.stores.events.clone(), world.clock.clone()));
         let asks = |_: &Brief, turns: &[Turn]| Ok(calls(&[numbered_search(turns.len())]));
         let log = worked(&world, medium(), scripted(asks), scripted(never)).await;
-        assert!(exhausted(&log).ends_with("120 s of work"), "{:?}", log.decided_by);
-        let searches = log.attempts[0].steps.values().filter(|step| step.what != "move").count();
-        assert_eq!(searches, 2);
+        assert!(exhausted(&log).ends_with(" s of work"), "{:?}", log.decided_by);
+        assert_eq!(steps(&log, false), 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -761,8 +777,7 @@ mod budgets {
         let (_, log) = one_tier(|_, _| Ok(calls(&[numbered_search(0)]))).await;
         assert_eq!(cause(&log), Some(HoldCause::NoAcceptableVerdict));
         assert!(log.decided_by.as_deref().is_some_and(|by| by.contains("a third time")), "{:?}", log.decided_by);
-        let searches = log.attempts[0].steps.values().filter(|step| step.what != "move").count();
-        assert_eq!(searches, 1);
+        assert_eq!(steps(&log, false), 1);
     }
 }
 

@@ -139,7 +139,10 @@ impl<'a> Investigation<'a> {
     async fn next_move(&mut self) -> Result<Move, Stop> {
         let clock = &self.driver.clock;
         let asked = Asked { what: "move".into(), digest: self.digest.clone(), span: ids::new_span() };
-        let begun = self.run.begin::<Move>(&[asked], clock.now()).await?.pop();
+        let begun = match self.seat.analyst.is_free() {
+            true => self.run.begin_held_back::<Move>(&[asked], clock.now()).await?.pop(),
+            false => self.run.begin::<Move>(&[asked], clock.now()).await?.pop(),
+        };
         let (ordinal, span) = match begun {
             Some(Begun::Recorded { result, .. }) => return Ok(result),
             Some(Begun::Fresh { ordinal, span }) => (ordinal, span),
@@ -154,6 +157,11 @@ impl<'a> Investigation<'a> {
                 Ok(next) => {
                     self.worked += clock.now().duration_since(began).as_secs_f64();
                     self.run.hold_back(ordinal, &next, vec![]);
+                    // Calls are written with their beginning, a verdict after its check: what was paid for waits for
+                    // no check.
+                    if matches!(next, Move::Submit { .. }) && !self.seat.analyst.is_free() {
+                        self.run.flush(clock.now()).await?;
+                    }
                     return Ok(next);
                 }
                 Err(AnalystError::Busy { retry_after, .. }) if waited + retry_after <= LONGEST_WAIT => {

@@ -96,6 +96,12 @@ pub trait Analyst: Send + Sync {
     /// Digest of all that shapes its judgement: weights, prompts, model.
     fn version(&self) -> String;
 
+    /// Asking it again costs nothing and changes nothing outside: its moves are recorded with what they lead to,
+    /// and not before. A model that is paid for every answer is not free.
+    fn is_free(&self) -> bool {
+        false
+    }
+
     /// The next move. The same brief and turns must be enough to decide: nothing is remembered in between.
     async fn next(&self, brief: &Brief, turns: &[Turn]) -> Result<Move, AnalystError>;
 }

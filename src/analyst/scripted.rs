@@ -14,13 +14,20 @@ pub type Script = dyn Fn(&Brief, &[Turn]) -> Result<Move, AnalystError> + Send +
 /// Plays a script and counts how often it was asked.
 pub struct ScriptedAnalyst {
     script: Box<Script>,
+    free: bool,
     asked: Mutex<HashMap<(CaseId, usize), u32>>,
 }
 
 impl ScriptedAnalyst {
     /// An analyst that does what `script` says.
     pub fn new(script: impl Fn(&Brief, &[Turn]) -> Result<Move, AnalystError> + Send + Sync + 'static) -> Self {
-        Self { script: Box::new(script), asked: Mutex::default() }
+        Self { script: Box::new(script), free: false, asked: Mutex::default() }
+    }
+
+    /// The same, as one that costs nothing to ask again.
+    #[must_use]
+    pub fn free(self) -> Self {
+        Self { free: true, ..self }
     }
 
     /// How often it was asked for its move at one place of one case: more than once is a repeated question.
@@ -38,6 +45,10 @@ impl Analyst for ScriptedAnalyst {
 
     fn version(&self) -> String {
         "scripted".into()
+    }
+
+    fn is_free(&self) -> bool {
+        self.free
     }
 
     async fn next(&self, brief: &Brief, turns: &[Turn]) -> Result<Move, AnalystError> {

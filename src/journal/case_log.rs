@@ -1,6 +1,7 @@
 //! A case as its stream tells it: the fold of its entries.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -27,7 +28,7 @@ pub struct Step {
     /// When it began; when it began for the last time, once it is done.
     pub begun: Timestamp,
     /// When it was done and what came of it; `None` is a step whose outcome is not known.
-    pub done: Option<(Timestamp, Payload)>,
+    pub done: Option<(Timestamp, Arc<Payload>)>,
 }
 
 /// One investigation of the case.
@@ -225,7 +226,7 @@ impl CaseLog {
             CaseEntry::Done { attempt, ordinal, result, again } => {
                 if let Some(step) = self.attempt_mut(*attempt).and_then(|a| a.steps.get_mut(ordinal)) {
                     step.begun = again.unwrap_or(step.begun);
-                    step.done = Some((*at, result.clone()));
+                    step.done = Some((*at, Arc::new(result.clone())));
                 }
             }
             CaseEntry::Judged { attempt, draft, card } => {

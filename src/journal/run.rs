@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::case_stream::{Batch, CaseStream};
 use super::effects::DeskEffect;
@@ -18,7 +19,7 @@ use crate::domain::trace::SpanId;
 use crate::knowledge::canonical;
 use crate::ports::journal::{Blob, JournalError};
 
-/// Results longer than this (in bytes of JSON) are kept as blobs beside the stream.
+/// Results longer than about this (in bytes of JSON) are kept as blobs beside the stream.
 const LARGEST_INLINE: usize = 16 * 1024;
 
 /// Why a step could not be taken.
@@ -122,8 +123,22 @@ impl Run {
         asked: &[Asked],
         at: Timestamp,
     ) -> Result<Vec<Begun<T>>, RunError> {
+        let begun = self.begin_held_back(asked, at).await?;
+        self.flush(at).await?;
+        Ok(begun)
+    }
+
+    /// Like [`Self::begin`], but leaves the writing to the next append: for steps that cost nothing to take again,
+    /// so that a process that dies in between has lost nothing by not knowing of them.
+    ///
+    /// # Errors
+    /// See [`RunError`].
+    pub async fn begin_held_back<T: DeserializeOwned>(
+        &mut self,
+        asked: &[Asked],
+        at: Timestamp,
+    ) -> Result<Vec<Begun<T>>, RunError> {
         let mut begun = Vec::with_capacity(asked.len());
-        let mut batch = std::mem::take(&mut self.held_back);
         for step in asked {
             let ordinal = self.next;
             self.next += 1;
@@ -133,7 +148,7 @@ impl Run {
                 return Err(RunError::Diverged { ordinal, was: known.what.clone(), is: step.what.clone() });
             }
             if let Some((_, payload)) = known.and_then(|known| known.done.clone()) {
-                begun.push(Begun::Recorded { ordinal, result: self.load(ordinal, payload).await? });
+                begun.push(Begun::Recorded { ordinal, result: self.load(ordinal, &payload).await? });
                 continue;
             }
             if let Some(known) = known {
@@ -142,7 +157,7 @@ impl Run {
                 begun.push(Begun::Fresh { ordinal, span: known.span });
                 continue;
             }
-            batch.entries.push(CaseEntry::Begun {
+            self.held_back.entries.push(CaseEntry::Begun {
                 attempt: self.attempt,
                 ordinal,
                 what: step.what.clone(),
@@ -151,7 +166,6 @@ impl Run {
             });
             begun.push(Begun::Fresh { ordinal, span: step.span });
         }
-        self.stream.append(batch, at).await?;
         Ok(begun)
     }
 
@@ -174,8 +188,8 @@ impl Run {
     /// steps it leads to are one append. Nothing may be acted on in between.
     pub fn hold_back<T: Serialize>(&mut self, ordinal: u32, result: &T, effects: Vec<DeskEffect>) {
         let value = serde_json::to_value(result).unwrap_or_default();
-        let text = value.to_string();
-        let result = if text.len() > LARGEST_INLINE {
+        let result = if length(&value) > LARGEST_INLINE {
+            let text = value.to_string();
             let hash = canonical::sha256(text.as_bytes());
             self.held_back.blobs.push(Blob { hash: hash.clone(), bytes: text.into_bytes() });
             Payload::Blob(hash)
@@ -210,16 +224,26 @@ impl Run {
         Ok(self.stream)
     }
 
-    async fn load<T: DeserializeOwned>(&self, ordinal: u32, payload: Payload) -> Result<T, RunError> {
+    async fn load<T: DeserializeOwned>(&self, ordinal: u32, payload: &Payload) -> Result<T, RunError> {
         let lost = |what: String| RunError::Lost { ordinal, what };
         match payload {
-            Payload::Inline(value) => serde_json::from_value(value).map_err(|error| lost(error.to_string())),
+            Payload::Inline(value) => T::deserialize(value).map_err(|error| lost(error.to_string())),
             Payload::Blob(hash) => {
-                let bytes = self.stream.journal().blob(&hash).await?;
+                let bytes = self.stream.journal().blob(hash).await?;
                 let bytes = bytes.ok_or_else(|| lost("its content is gone or damaged".into()))?;
                 serde_json::from_slice(&bytes).map_err(|error| lost(error.to_string()))
             }
         }
+    }
+}
+
+/// About how long a value's JSON is, without writing it.
+fn length(value: &Value) -> usize {
+    match value {
+        Value::Object(map) => map.iter().map(|(key, value)| key.len() + 4 + length(value)).sum(),
+        Value::Array(items) => items.iter().map(|item| length(item) + 1).sum(),
+        Value::String(text) => text.len() + 2,
+        Value::Null | Value::Bool(_) | Value::Number(_) => 6,
     }
 }
 

@@ -184,7 +184,8 @@ impl Door {
         playbook: &[Question],
     ) -> Result<Judgement, DoorError> {
         let asked = Asked { what: SUBMIT.into(), digest: canonical::digest(draft), span: ids::new_span() };
-        let begun = run.begin::<Vec<String>>(std::slice::from_ref(&asked), self.clock.now()).await?;
+        // The check only reads, and nobody is paid for it: it is recorded with what it leads to.
+        let begun = run.begin_held_back::<Vec<String>>(std::slice::from_ref(&asked), self.clock.now()).await?;
         let (ordinal, span, recorded) = match begun.first() {
             Some(Begun::Fresh { ordinal, span }) => (*ordinal, *span, false),
             Some(Begun::Recorded { ordinal, .. }) => (*ordinal, asked.span, true),

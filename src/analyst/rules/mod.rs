@@ -35,6 +35,10 @@ impl Analyst for RuleAnalyst {
         canonical::digest(&(NAME, env!("CARGO_PKG_VERSION"), score::declared()))
     }
 
+    fn is_free(&self) -> bool {
+        true
+    }
+
     async fn next(&self, brief: &Brief, turns: &[Turn]) -> Result<Move, AnalystError> {
         if let Some(Turn::Rejected(reasons)) = turns.last() {
             return Err(AnalystError::Failed(format!("its verdict was rejected: {}", reasons.join("; "))));

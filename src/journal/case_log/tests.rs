@@ -94,8 +94,8 @@ fn steps_keep_their_times_and_what_came_of_them() {
     let entries = vec![opened("a"), started(1, Tier::One), begun(1), begun(2), begun(3), done(2), done(1), done(9)];
     let log = log(entries);
     let attempt = &log.attempts[0];
-    assert_eq!(attempt.steps[&1].done, Some((at(7), Payload::Inline(json!(1)))));
-    assert_eq!(attempt.steps[&2].done, Some((at(6), Payload::Inline(json!(2)))));
+    assert_eq!(attempt.steps[&1].done, Some((at(7), Payload::Inline(json!(1)).into())));
+    assert_eq!(attempt.steps[&2].done, Some((at(6), Payload::Inline(json!(2)).into())));
     assert_eq!(attempt.steps[&3].done, None);
     assert_eq!(attempt.steps.len(), 3, "an answer without a question makes no step");
     assert!((attempt.seconds_worked() - 4.0).abs() < 1e-9, "side by side, and nothing for what is open");
