@@ -337,7 +337,7 @@ fn question(
         seen_alerts.max_by_key(|alert| (alert.rule.level, std::cmp::Reverse(alert.time))).as_ref().and_then(trigger)
     };
     let act = harm.and_then(|feature| seen.events.get(&feature.evidence)).or_else(loudest);
-    let what = act.map_or_else(|| format!("the activity on {host}"), |event| asked_about(event));
+    let what = act.map_or_else(|| format!("the activity on {host}"), asked_about);
     let threat = classification == Classification::TruePositive;
     let question = match (threat, harm) {
         (true, _) => format!("Was {what} an authorised test or change? If not, what is contained?"),
