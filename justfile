@@ -14,9 +14,9 @@ check:
 test:
     cargo test
 
-# All tests, optimised, over every recording (WATCHFLOOR_SHARED names the folder that holds them)
+# All tests in their long forms: every kill point, 500 random kills, every recording (WATCHFLOOR_SHARED names their folder)
 test-long:
-    WATCHFLOOR_ALL_RECORDINGS=1 cargo test --release
+    WATCHFLOOR_LONG=1 WATCHFLOOR_ALL_RECORDINGS=1 cargo test
 
 # What the driver itself costs a case
 bench:

@@ -41,7 +41,9 @@ impl Coverage {
                     && answer.evidence.iter().all(|id| known.contains(id))
             })
         };
-        let weight = |questions: &mut dyn Iterator<Item = &Question>| questions.map(|q| q.weight).sum::<f64>();
+        let weight = |questions: &mut dyn Iterator<Item = &Question>| {
+            questions.map(|q| q.weight).fold(0.0, |sum, weight| sum + weight)
+        };
         let total = weight(&mut playbook.iter());
         Self(if total > 0.0 { weight(&mut playbook.iter().filter(answered)) / total } else { 0.0 })
     }

@@ -149,8 +149,12 @@ impl State {
                 }
                 Err(broke) => {
                     tracing::error!(%case, %broke, "a slot broke");
-                    self.note_break(case, &lease, &broke.to_string()).await?;
-                    self.shared.journal.release(&lease, None).await?;
+                    if let Err(error) = self.note_break(case, &lease, &broke.to_string()).await {
+                        self.shared.report_journal(&error);
+                    }
+                    // A moment later, so that a slot that breaks before its first step does not spin.
+                    let later = self.shared.clock.now() + REST;
+                    self.shared.journal.release(&lease, Some(later)).await?;
                 }
             }
         }
@@ -159,11 +163,18 @@ impl State {
 
     /// Writes down at which step the slot broke.
     async fn note_break(&self, case: CaseId, lease: &Lease, what: &str) -> Result<(), JournalError> {
-        let mut stream = CaseStream::open(self.shared.journal.clone(), case, Some(lease.clone())).await?;
-        let Some(attempt) = stream.log().running() else { return Ok(()) };
-        let open = attempt.steps.iter().find(|(_, step)| step.done.is_none()).map(|(ordinal, _)| *ordinal);
-        let next = attempt.steps.keys().next_back().map_or(1, |last| last + 1);
-        let entry = CaseEntry::Broke { attempt: attempt.number, ordinal: open.unwrap_or(next), what: what.to_owned() };
-        stream.append(Batch { entries: vec![entry], ..Batch::default() }, self.shared.clock.now()).await
+        loop {
+            let mut stream = CaseStream::open(self.shared.journal.clone(), case, Some(lease.clone())).await?;
+            let Some(attempt) = stream.log().running() else { return Ok(()) };
+            let open = attempt.steps.iter().find(|(_, step)| step.done.is_none()).map(|(ordinal, _)| *ordinal);
+            let next = attempt.steps.keys().next_back().map_or(1, |last| last + 1);
+            let (attempt, ordinal) = (attempt.number, open.unwrap_or(next));
+            let entries = vec![CaseEntry::Broke { attempt, ordinal, what: what.to_owned() }];
+            match stream.append(Batch { entries, ..Batch::default() }, self.shared.clock.now()).await {
+                // Others appended meanwhile: read again.
+                Err(JournalError::Conflict { .. }) => {}
+                noted => return noted,
+            }
+        }
     }
 }
