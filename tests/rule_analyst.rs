@@ -133,6 +133,22 @@ fn one_harmless_source_does_not_close_the_other_alerts_of_its_case() {
 }
 
 #[test]
+fn a_harmless_process_that_goes_on_or_runs_what_another_wrote_is_not_closed() {
+    let text = scenario();
+    let process = "b52d0f3e-781a-6afd-4a01-000000000700";
+    let ends = |line: &&str| line.contains("\"EventID\":5,") && line.contains(process);
+    assert_eq!(text.lines().filter(ends).count(), 1, "the scenario shows its end");
+    let endless: Vec<&str> = text.lines().filter(|line| !ends(line)).collect();
+    assert_eq!(Judged::of(&endless.join("\n")).status("WKS-07"), "on_hold");
+
+    let written = |line: &&str| line.contains("\"EventID\":11,") && line.contains("DataCollection");
+    let line = text.lines().find(written).expect("the scenario shows who wrote the script");
+    let other = line.replace("\\\\SenseIR.exe", "\\\\other.exe");
+    assert_ne!(line, other);
+    assert_eq!(Judged::of(&text.replace(line, &other)).status("WKS-07"), "on_hold");
+}
+
+#[test]
 fn text_that_addresses_the_reader_costs_the_machine_its_close() {
     let from = "# Collects the state of the security products of this device.";
     let text = scenario();

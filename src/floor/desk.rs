@@ -149,23 +149,24 @@ impl State {
                 }
                 Err(broke) => {
                     tracing::error!(%case, %broke, "a slot broke");
-                    if let Err(error) = self.note_break(case, &lease, &broke.to_string()).await {
+                    let noted = self.note_break(case, &lease, &broke.to_string()).await.unwrap_or_else(|error| {
                         self.shared.report_journal(&error);
-                    }
-                    // A moment later, so that a slot that breaks before its first step does not spin.
-                    let later = self.shared.clock.now() + REST;
-                    self.shared.journal.release(&lease, Some(later)).await?;
+                        false
+                    });
+                    // What is not counted must not spin: it rests a moment.
+                    let later = (!noted).then(|| self.shared.clock.now() + REST);
+                    self.shared.journal.release(&lease, later).await?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Writes down at which step the slot broke.
-    async fn note_break(&self, case: CaseId, lease: &Lease, what: &str) -> Result<(), JournalError> {
+    /// Writes down at which step the slot broke, if it had begun an attempt.
+    async fn note_break(&self, case: CaseId, lease: &Lease, what: &str) -> Result<bool, JournalError> {
         loop {
             let mut stream = CaseStream::open(self.shared.journal.clone(), case, Some(lease.clone())).await?;
-            let Some(attempt) = stream.log().running() else { return Ok(()) };
+            let Some(attempt) = stream.log().running() else { return Ok(false) };
             let open = attempt.steps.iter().find(|(_, step)| step.done.is_none()).map(|(ordinal, _)| *ordinal);
             let next = attempt.steps.keys().next_back().map_or(1, |last| last + 1);
             let (attempt, ordinal) = (attempt.number, open.unwrap_or(next));
@@ -173,7 +174,7 @@ impl State {
             match stream.append(Batch { entries, ..Batch::default() }, self.shared.clock.now()).await {
                 // Others appended meanwhile: read again.
                 Err(JournalError::Conflict { .. }) => {}
-                noted => return noted,
+                noted => return noted.map(|()| true),
             }
         }
     }

@@ -101,6 +101,9 @@ pub fn second_look(brief: &Brief, seen: &Seen) -> Move {
                     let script = paths::base_name(path);
                     let runs_it = ("winlog.event_data.CommandLine", "contains", script.as_str());
                     calls.push(search(view.host.as_str(), &[1], None, &[runs_it], nearby));
+                    let wrote_it = ("winlog.event_data.TargetFilename", "ends_with", script.as_str());
+                    let day = around(SignedDuration::from_hours(24), SignedDuration::from_mins(2));
+                    calls.push(search(view.host.as_str(), &[11], None, &[wrote_it], day));
                 }
             }
             _ => {}
@@ -153,10 +156,10 @@ pub fn closer_look(brief: &Brief, seen: &Seen) -> Option<Move> {
     (!calls.is_empty()).then_some(Move::Calls { calls, because })
 }
 
-/// What a process did: threads, accesses and autostarts, files, and network, asked apart so that many of one kind
-/// hide none of another.
+/// What a process did: threads, accesses and autostarts, files and its end, and network, asked apart so that many
+/// of one kind hide none of another.
 fn effects_of(host: &str, process: &str, window: (Timestamp, Timestamp)) -> [ToolCall; 3] {
-    [&[8, 10, 13][..], &[11], &[3]].map(|kinds| search(host, kinds, Some(process), &[], window))
+    [&[8, 10, 13][..], &[5, 11], &[3]].map(|kinds| search(host, kinds, Some(process), &[], window))
 }
 
 fn search(

@@ -83,11 +83,31 @@ fn explains_all(feature: &Feature, seen: &Seen, brief: &Brief) -> bool {
     let known_host = !act.view.host.is_unknown();
     let whole = known_host && !seen.incomplete && !act.view.cut && seen.trees.contains(&act.view.event);
     whole
+        && has_ended(act, seen)
+        && was_written_by_its_parent(act, seen, script)
         && has_only_own_children(act, seen)
         && brief.alerts.iter().all(|alert| {
             let trigger = seen.triggers.get(&alert.event).and_then(|id| seen.events.get(id));
             trigger.is_some_and(|event| event.id == act.id || is_script_of(event, act, script))
         })
+}
+
+/// The process is over: what it would have done later cannot be missed.
+fn has_ended(act: &SeenEvent, seen: &Seen) -> bool {
+    let process = act.view.get("ProcessGuid");
+    process.is_some()
+        && seen.events.values().any(|event| event.view.is_sysmon(5) && event.view.get("ProcessGuid") == process)
+}
+
+/// Nobody but the program that runs the script was seen to write it.
+fn was_written_by_its_parent(act: &SeenEvent, seen: &Seen, script: Option<&str>) -> bool {
+    let is_script = |event: &&SeenEvent| {
+        let file = event.view.get("TargetFilename");
+        matches!((file, script), (Some(file), Some(script)) if file.eq_ignore_ascii_case(script))
+    };
+    let mut writers = seen.events.values().filter(|event| event.view.is_sysmon(11)).filter(is_script);
+    let parent = act.view.get("ParentImage").unwrap_or_default();
+    writers.all(|event| event.view.get("Image").is_some_and(|image| image.eq_ignore_ascii_case(parent)))
 }
 
 /// The script block was logged by that very process, as SYSTEM, whole, while it ran.
