@@ -77,7 +77,7 @@ pub struct SeenEvent {
 }
 
 impl SeenEvent {
-    /// A quote of one of its `event_data` fields, cut to `longest` characters around nothing: its beginning.
+    /// A quote of one of its `event_data` fields, its first 300 characters.
     #[must_use]
     pub fn quote(&self, field: &str) -> Option<Quote> {
         let value = self.view.get(field)?;
