@@ -146,7 +146,7 @@ fn a_floor_that_dies_anywhere_goes_on_to_the_same_cases() {
         let shared = first.shared().clone();
         // Delivered in one piece: sources deliver again what they are not told was taken.
         let taken = shared.alerts.receive(incidents(), at(10_000)).await;
-        if taken.is_ok() && watchfloor::floor::import::caught_up(&shared).await.is_ok() {
+        if taken.is_ok() && watchfloor::floor::ingest::caught_up(&shared).await.is_ok() {
             let _ = first.at_rest().await;
         }
         first.stop().await;

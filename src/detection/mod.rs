@@ -1,5 +1,6 @@
 //! Detection: log files become events, events become alerts, alerts become the groups that cases are made of.
 
+pub mod clock;
 pub mod damage;
 pub mod grouping;
 pub mod normalise;

@@ -7,6 +7,7 @@ mod nxlog;
 use serde_json::{Map, Value};
 
 pub(super) use self::ecs::is_null_guid;
+use super::clock::ClockOffset;
 use super::damage::{Broken, Fault};
 use crate::domain::event::{Event, Origin};
 use crate::domain::ids::EventId;
@@ -27,13 +28,13 @@ impl Shape {
     }
 }
 
-/// Turns a raw record into an event.
+/// Turns a raw record into an event. `clock` is added to the record's time where no sensor wrote its own UTC.
 ///
 /// # Errors
 /// When the shape is unknown, or the record has no usable time, event id or channel.
-pub fn normalise(record: &Map<String, Value>, origin: Origin) -> Result<Event, Broken> {
+pub fn normalise(record: &Map<String, Value>, origin: Origin, clock: ClockOffset) -> Result<Event, Broken> {
     match Shape::of(record) {
-        Some(Shape::Nxlog) => nxlog::normalise(record, origin),
+        Some(Shape::Nxlog) => nxlog::normalise(record, origin, clock),
         None => Err(Broken::new(Fault::UnknownShape, unknown(record))),
     }
 }
@@ -77,12 +78,12 @@ mod tests {
     }
 
     fn fault(change: impl FnOnce(&mut Map<String, Value>)) -> Fault {
-        normalise(&record(change), origin()).expect_err("broken").fault
+        normalise(&record(change), origin(), ClockOffset::NONE).expect_err("broken").fault
     }
 
     #[test]
     fn the_machine_is_the_sender_and_not_the_collector() {
-        let event = normalise(&record(|_| ()), origin()).expect("an event");
+        let event = normalise(&record(|_| ()), origin(), ClockOffset::NONE).expect("an event");
         assert_eq!(event.host.as_str(), "WKS-01.corp.example");
         assert_eq!(event.channel, "Security");
         assert_eq!((event.code, event.record_id.as_deref()), (4672, Some("7")));
@@ -100,6 +101,7 @@ mod tests {
                 raw.insert("UtcTime".into(), "2026-03-02 08:00:01.250".into());
             }),
             origin(),
+            ClockOffset::NONE,
         );
         assert_eq!(event.expect("an event").time.to_string(), "2026-03-02T08:00:01.25Z");
     }
@@ -116,10 +118,12 @@ mod tests {
 
     #[test]
     fn identical_records_are_one_event_wherever_they_were_read() {
-        let one = normalise(&record(|_| ()), origin()).expect("an event");
-        let other = normalise(&record(|_| ()), Origin { file: "other".into(), line: 9 }).expect("an event");
+        let one = normalise(&record(|_| ()), origin(), ClockOffset::NONE).expect("an event");
+        let other =
+            normalise(&record(|_| ()), Origin { file: "other".into(), line: 9 }, ClockOffset::NONE).expect("an event");
         assert_eq!(one.id, other.id);
-        let changed = normalise(&record(|raw| drop(raw.insert("RecordNumber".into(), 8.into()))), origin());
+        let changed =
+            normalise(&record(|raw| drop(raw.insert("RecordNumber".into(), 8.into()))), origin(), ClockOffset::NONE);
         assert_ne!(changed.expect("an event").id, one.id);
     }
 
@@ -135,7 +139,7 @@ mod tests {
             }
             let raw = pair["raw"].as_object().expect("a raw record");
             let mut expected = pair["normalized"].clone();
-            let event = normalise(raw, origin()).expect("a golden record is sound");
+            let event = normalise(raw, origin(), ClockOffset::NONE).expect("a golden record is sound");
             let mut got = Value::Object(event.document);
             // The record's header is kept besides; the golden pairs leave it out.
             for added in ["process", "user"] {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::bufread::MultiGzDecoder;
 use serde_json::{Map, Value};
 
+use super::clock::ClockOffset;
 use super::damage::{Broken, Damage, Fault};
 use super::normalise::normalise;
 use crate::domain::event::{Event, Origin};
@@ -200,7 +201,7 @@ impl EventLog {
     }
 
     fn event(&self, record: &Map<String, Value>) -> Result<Event, Broken> {
-        normalise(record, Origin { file: self.input.clone(), line: self.lines.number })
+        normalise(record, Origin { file: self.input.clone(), line: self.lines.number }, ClockOffset::NONE)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Import: a log file's records become stored events, and what the rules see in them becomes alerts.
 //!
-//! Events are committed before the alerts that point at them, and alerts are on record before intake hears of
-//! them. Importing a file again changes nothing, so an import that was cut short is simply repeated.
+//! Importing a file again changes nothing, so an import that was cut short is simply repeated.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::ingest::{IngestError, ingest};
 use super::shared::Shared;
 use crate::detection::damage::Damage;
 use crate::detection::read::{EventLog, ReadError};
@@ -16,8 +16,6 @@ use crate::detection::sigma::RuleSet;
 use crate::domain::alert::Alert;
 use crate::domain::event::Event;
 use crate::domain::ids::AlertId;
-use crate::ports::journal::JournalError;
-use crate::ports::storage::StorageError;
 
 /// Events that are stored together.
 const BATCH: usize = 500;
@@ -44,12 +42,9 @@ pub enum ImportError {
     /// The file is no log.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The event store refused.
+    /// A batch was not taken.
     #[error(transparent)]
-    Events(#[from] StorageError),
-    /// The journal refused.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
+    Ingest(#[from] IngestError),
     /// The reader broke.
     #[error(
         "{0}: reading broke off in a fault of watchfloor itself; run it with WATCHFLOOR_LOG=debug and report what it says"
@@ -67,12 +62,8 @@ pub async fn import(shared: &Shared, log: EventLog, path: &Path, rules: Arc<Rule
     let mut imported = Imported::default();
     while let Some((events, alerts)) = waiting.recv().await {
         imported.events += events.len() as u64;
-        imported.known += shared.events.insert(events).await?.known;
         imported.alerts.extend(alerts.iter().map(|alert| alert.id.clone()));
-        if !alerts.is_empty() {
-            shared.alerts.receive(alerts, shared.clock.now()).await?;
-            shared.alerts_arrived();
-        }
+        imported.known += ingest(shared, events, alerts).await?.known;
     }
     imported.damage = reading.await.map_err(|_| ImportError::Broke(path.display().to_string()))?;
     Ok(imported)
@@ -96,15 +87,4 @@ fn read(mut log: EventLog, rules: &RuleSet, batches: &mpsc::Sender<(Vec<Event>, 
         let _ = batches.blocking_send((events, alerts));
     }
     log.damage().clone()
-}
-
-/// Tells intake that all sources have delivered: cases may be judged on what arrived.
-///
-/// # Errors
-/// When a store refuses.
-pub async fn caught_up(shared: &Shared) -> Result<(), ImportError> {
-    let watermark = shared.events.watermark().await?;
-    shared.alerts.caught_up(watermark, shared.clock.now()).await?;
-    shared.alerts_arrived();
-    Ok(())
 }

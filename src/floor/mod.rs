@@ -12,6 +12,7 @@ pub mod desk;
 pub mod faults;
 pub mod gatekeeper;
 pub mod import;
+pub mod ingest;
 pub mod intake;
 pub mod messages;
 pub mod queries;

@@ -16,9 +16,9 @@ use watchfloor::domain::route::Tier;
 use watchfloor::domain::trace::{SpanId, SpanRef, TraceId};
 use watchfloor::floor::assembly::{Stores, assemble_with};
 use watchfloor::floor::faults::Faults;
-use watchfloor::floor::import;
 use watchfloor::floor::shared::Shared;
 use watchfloor::floor::tree::Floor;
+use watchfloor::floor::{import, ingest};
 use watchfloor::journal::case_log::CaseLog;
 use watchfloor::journal::case_stream::{Batch, CaseStream};
 use watchfloor::journal::effects::{DESK, DeskEffect};
@@ -237,5 +237,5 @@ pub fn joined(alert: &AlertId) -> CaseEntry {
 pub async fn deliver(floor: &Floor, alerts: Vec<Alert>) {
     let shared = floor.shared();
     shared.alerts.receive(alerts, shared.clock.now()).await.expect("they are stored");
-    import::caught_up(shared).await.expect("it is written");
+    ingest::caught_up(shared).await.expect("it is written");
 }

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::{ecs, event_id};
+use crate::detection::clock::ClockOffset;
 use crate::detection::damage::{Broken, Fault};
 use crate::domain::entity::HostName;
 use crate::domain::event::{Event, Origin, SYSMON};
@@ -65,11 +66,11 @@ pub(super) fn recognises(record: &Map<String, Value>) -> bool {
     record.contains_key("EventReceivedTime") && record.contains_key("SourceModuleName")
 }
 
-pub(super) fn normalise(record: &Map<String, Value>, origin: Origin) -> Result<Event, Broken> {
+pub(super) fn normalise(record: &Map<String, Value>, origin: Origin, clock: ClockOffset) -> Result<Event, Broken> {
     let text = |name: &str| record.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let channel = channel_name(text("Channel").ok_or_else(|| Broken::new(Fault::NoChannel, "`Channel` is missing"))?);
     let code = code(record.get("EventID"))?;
-    let time = time(record, channel)?;
+    let time = time(record, channel, clock)?;
     let host = text("Hostname").unwrap_or_default();
     let record_id = record.get("RecordNumber").and_then(as_text);
     let provider = text("SourceName");
@@ -139,7 +140,7 @@ fn code(value: Option<&Value>) -> Result<u32, Broken> {
 
 /// Sysmon's own clock where it gives one; else the arrival, which NXLog stamps in true UTC a few seconds late.
 /// `EventTime` is of no use: it is local time of an unknown zone.
-fn time(record: &Map<String, Value>, channel: &str) -> Result<Timestamp, Broken> {
+fn time(record: &Map<String, Value>, channel: &str, clock: ClockOffset) -> Result<Timestamp, Broken> {
     let own = record.get("UtcTime").filter(|own| channel == SYSMON && own.as_str() != Some(""));
     let (name, value) = match own {
         Some(own) => ("UtcTime", Some(own)),
@@ -152,6 +153,7 @@ fn time(record: &Map<String, Value>, channel: &str) -> Result<Timestamp, Broken>
             .ok()
             .or_else(|| text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp()))
     });
+    let parsed = if own.is_some() { parsed } else { parsed.and_then(|time| clock.to_utc(time)) };
     // A time that no Windows log can have is a broken clock or a forgery; arithmetic on it would be worth nothing.
     let parsed = parsed.filter(|time| (EARLIEST..=LATEST).contains(time));
     parsed.ok_or_else(|| {

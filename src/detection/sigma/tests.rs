@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::detection::clock::ClockOffset;
 use crate::detection::normalise::normalise;
 use crate::detection::read::EventLog;
 use crate::detection::shared_data;
@@ -20,7 +21,7 @@ pub(super) fn event(channel: &str, code: u32, data: Value) -> Event {
     });
     let (Value::Object(raw), Value::Object(data)) = (&mut raw, data) else { panic!("objects") };
     raw.extend(data);
-    normalise(raw, Origin { file: "test".into(), line: 1 }).expect("a sound record")
+    normalise(raw, Origin { file: "test".into(), line: 1 }, ClockOffset::NONE).expect("a sound record")
 }
 
 pub(super) fn sysmon(code: u32, data: Value) -> Event {
