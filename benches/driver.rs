@@ -42,6 +42,10 @@ use watchfloor::tools::answer::ToolCall;
 use watchfloor::tools::door::Door;
 use watchfloor::tools::registry::Registry;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// CPU time that a case may cost, in milliseconds.
 const BAR: f64 = 1.0;
 

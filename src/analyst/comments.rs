@@ -1,6 +1,7 @@
 //! What the tiers write into a case while they work: seen, concluded, not known, needed; every fact with its evidence.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::domain::case::Hold;
 use crate::domain::draft::Confidence;
@@ -36,12 +37,12 @@ pub fn quoted(text: &str) -> String {
 
 /// What a batch of calls showed; look-ups that showed only what the case knew (`known`) are counted, not repeated.
 #[must_use]
-pub fn looked(because: &str, answers: &[Answered], known: &BTreeSet<EvidenceId>) -> String {
-    let shows_news = |answered: &&Answered| {
+pub fn looked(because: &str, answers: &[Arc<Answered>], known: &BTreeSet<EvidenceId>) -> String {
+    let shows_news = |answered: &&Arc<Answered>| {
         let mut ids = answered.evidence.iter().flatten().peekable();
         ids.peek().is_none() || ids.any(|id| !known.contains(id))
     };
-    let news: Vec<&Answered> = answers.iter().filter(shows_news).collect();
+    let news: Vec<&Arc<Answered>> = answers.iter().filter(shows_news).collect();
     let mut lines = vec![because.to_owned()];
     lines.extend(news.iter().filter_map(|answered| line(answered)));
     match answers.len() - news.len() {

@@ -188,7 +188,7 @@ impl<'a> Investigation<'a> {
         let about = format!("a{}/m{}", self.run.attempt(), self.turns.len() + 1);
         let (case, author, now) = (brief.case, brief.tier.name(), driver.clock.now());
         let known = self.visitor.ledger.ids();
-        let tell = |answers: &[Answered]| {
+        let tell = |answers: &[Arc<Answered>]| {
             vec![comment(case, &about, author, comments::looked(&because, answers, &known), now)]
         };
         self.digest = canonical::digest(&(&self.digest, &calls));

@@ -48,7 +48,7 @@ pub struct Brief {
 #[derive(Debug, Clone)]
 pub enum Turn {
     /// The calls were answered.
-    Answers(Vec<Answered>),
+    Answers(Vec<Arc<Answered>>),
     /// The verdict was rejected, for these reasons.
     Rejected(Vec<String>),
 }

@@ -3,6 +3,11 @@
 //! Attacker-writable text may raise suspicion and never lowers it (law 4). Taint only ever reduces
 //! what the floor may do alone.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 /// Fields that the sensor or the operating system fills and that whoever acts on the machine cannot word.
 const SENSOR_FIELDS: [&str; 19] = [
     "User",
@@ -109,23 +114,35 @@ pub fn of(text: &str) -> Option<Taint> {
     if text.chars().any(hides) {
         return Some(Taint::HiddenCharacters);
     }
-    let folded = text.to_lowercase();
-    if FRAMING.iter().any(|token| folded.contains(token)) {
-        return Some(Taint::ImitatesFraming);
-    }
-    ADDRESSED_TO_THE_READER.iter().any(|phrase| folded.contains(phrase)).then_some(Taint::AddressesTheReader)
+    // Of a text beyond ASCII the whole is folded: other letters than ours fold to ours.
+    let folded = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) };
+    let found = PHRASES.find_overlapping_iter(folded.as_ref()).map(|found| found.pattern().as_usize());
+    // Framing is the graver finding, wherever in the text it stands.
+    let first = found.min()?;
+    Some(if first < FRAMING.len() { Taint::ImitatesFraming } else { Taint::AddressesTheReader })
 }
+
+/// The tokens and phrases as one automaton, framing first: every shown text is searched for all of them.
+static PHRASES: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(FRAMING.iter().chain(&ADDRESSED_TO_THE_READER))
+        // Building fails only for more patterns than a state can number.
+        .expect("a few short phrases fit any automaton")
+});
 
 /// The text with everything shown that would hide: for comments and terminals.
 #[must_use]
 pub fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\r' | '\t' => " ".to_owned(),
-            c if hides(c) || c.is_control() => format!("\\u{{{:04X}}}", c as u32),
-            c => c.to_string(),
-        })
-        .collect()
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' | '\t' => shown.push(' '),
+            c if hides(c) || c.is_control() => shown.push_str(&format!("\\u{{{:04X}}}", c as u32)),
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! A case as its stream tells it: the fold of its entries.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -28,7 +27,7 @@ pub struct Step {
     /// When it began; when it began for the last time, once it is done.
     pub begun: Timestamp,
     /// When it was done and what came of it; `None` is a step whose outcome is not known.
-    pub done: Option<(Timestamp, Arc<Payload>)>,
+    pub done: Option<(Timestamp, Payload)>,
 }
 
 /// One investigation of the case.
@@ -181,35 +180,35 @@ impl CaseLog {
     }
 
     /// Takes in the next entry.
-    pub fn apply(&mut self, recorded: &Recorded) {
+    pub fn apply(&mut self, recorded: Recorded) {
         let Recorded { seq, at, entry } = recorded;
-        self.last = *seq;
+        self.last = seq;
         match entry {
             CaseEntry::Opened { alert, root } => {
-                self.opened = *at;
-                self.root = *root;
+                self.opened = at;
+                self.root = root;
                 self.join(alert);
             }
             CaseEntry::Joined { alert, .. } => self.join(alert),
             CaseEntry::Absorbed { case, alerts, reason } => {
-                alerts.iter().for_each(|alert| self.join(alert));
-                self.absorbed.push((*case, reason.clone()));
+                alerts.into_iter().for_each(|alert| self.join(alert));
+                self.absorbed.push((case, reason));
             }
             CaseEntry::Ready => self.ready = true,
-            CaseEntry::Moved { transition, rule, because, .. } => self.moved(*seq, transition, rule, because),
+            CaseEntry::Moved { transition, rule, because, .. } => self.moved(seq, transition, &rule, &because),
             CaseEntry::Started { attempt, tier, pins, watermark, alerts, handover, span, .. } => {
                 if let Some(last) = self.attempts.last_mut() {
-                    last.ended.get_or_insert(*at);
+                    last.ended.get_or_insert(at);
                 }
                 self.attempts.push(Attempt {
-                    number: *attempt,
-                    tier: *tier,
-                    pins: pins.clone(),
-                    watermark: *watermark,
-                    alerts: *alerts,
-                    handover: handover.as_deref().cloned(),
-                    span: *span,
-                    started: *at,
+                    number: attempt,
+                    tier,
+                    pins,
+                    watermark,
+                    alerts,
+                    handover: handover.map(|handover| *handover),
+                    span,
+                    started: at,
                     steps: BTreeMap::new(),
                     judged: None,
                     card: None,
@@ -218,43 +217,45 @@ impl CaseLog {
                 });
             }
             CaseEntry::Begun { attempt, ordinal, what, digest, span } => {
-                if let Some(attempt) = self.attempt_mut(*attempt) {
-                    let step = Step { what: what.clone(), digest: digest.clone(), span: *span, begun: *at, done: None };
-                    attempt.steps.insert(*ordinal, step);
+                if let Some(attempt) = self.attempt_mut(attempt) {
+                    attempt.steps.insert(ordinal, Step { what, digest, span, begun: at, done: None });
                 }
             }
             CaseEntry::Done { attempt, ordinal, result, again } => {
-                if let Some(step) = self.attempt_mut(*attempt).and_then(|a| a.steps.get_mut(ordinal)) {
+                if let Some(step) = self.attempt_mut(attempt).and_then(|a| a.steps.get_mut(&ordinal)) {
                     step.begun = again.unwrap_or(step.begun);
-                    step.done = Some((*at, Arc::new(result.clone())));
+                    step.done = Some((at, result));
+                }
+            }
+            CaseEntry::Taken { attempt, ordinal, what, digest, span, result } => {
+                if let Some(attempt) = self.attempt_mut(attempt) {
+                    attempt.steps.insert(ordinal, Step { what, digest, span, begun: at, done: Some((at, result)) });
                 }
             }
             CaseEntry::Judged { attempt, draft, card } => {
-                if let Some(attempt) = self.attempt_mut(*attempt) {
-                    attempt.judged = Some(draft.as_ref().clone());
-                    attempt.card = Some(card.clone());
-                    attempt.ended = Some(*at);
+                if let Some(attempt) = self.attempt_mut(attempt) {
+                    attempt.judged = Some(*draft);
+                    attempt.card = Some(card);
+                    attempt.ended = Some(at);
                 }
             }
             CaseEntry::Ended { attempt, .. } => {
-                if let Some(attempt) = self.attempt_mut(*attempt) {
-                    attempt.ended = Some(*at);
+                if let Some(attempt) = self.attempt_mut(attempt) {
+                    attempt.ended = Some(at);
                 }
             }
             CaseEntry::Broke { attempt, ordinal, .. } => {
-                if let Some(attempt) = self.attempt_mut(*attempt) {
-                    attempt.broke_at.push(*ordinal);
+                if let Some(attempt) = self.attempt_mut(attempt) {
+                    attempt.broke_at.push(ordinal);
                 }
             }
-            CaseEntry::Proposed { proposal } => {
-                self.proposals.push(Proposed { proposal: proposal.clone(), decision: None });
-            }
+            CaseEntry::Proposed { proposal } => self.proposals.push(Proposed { proposal, decision: None }),
             CaseEntry::Decided { proposal, decision, .. } => {
-                if let Some(proposed) = self.proposals.iter_mut().find(|p| p.proposal.id == *proposal) {
-                    proposed.decision = Some(decision.clone());
+                if let Some(proposed) = self.proposals.iter_mut().find(|p| p.proposal.id == proposal) {
+                    proposed.decision = Some(decision);
                 }
             }
-            CaseEntry::Concluded => self.concluded = Some(*at),
+            CaseEntry::Concluded => self.concluded = Some(at),
             CaseEntry::Unknown => {}
         }
     }
@@ -265,22 +266,20 @@ impl CaseLog {
         self.damaged.push(damage);
     }
 
-    fn join(&mut self, alert: &AlertId) {
+    fn join(&mut self, alert: AlertId) {
         if self.members.insert(alert.clone()) {
-            self.alerts.push(alert.clone());
+            self.alerts.push(alert);
         }
     }
 
-    fn moved(&mut self, seq: u64, transition: &RecordedTransition, rule: &str, because: &str) {
-        match self.status.replay(transition, self.classification()) {
+    fn moved(&mut self, seq: u64, transition: RecordedTransition, rule: &str, because: &str) {
+        match self.status.replay(&transition, self.classification()) {
             Ok(status) => {
                 self.status = status;
-                self.hold = match transition {
-                    RecordedTransition::Hold { hold } => Some(hold.clone()),
-                    _ => None,
-                };
+                self.hold = None;
                 match transition {
-                    RecordedTransition::Merge { into } => self.merged_into = Some(*into),
+                    RecordedTransition::Hold { hold } => self.hold = Some(hold),
+                    RecordedTransition::Merge { into } => self.merged_into = Some(into),
                     RecordedTransition::Reopen { .. } => (self.ready, self.concluded) = (false, None),
                     _ => {}
                 }

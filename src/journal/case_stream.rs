@@ -90,7 +90,7 @@ impl CaseStream {
             }
             match row.content {
                 Ok(record) => match serde_json::from_str::<CaseEntry>(&record.body) {
-                    Ok(entry) => self.log.apply(&Recorded { seq, at: record.at, entry }),
+                    Ok(entry) => self.log.apply(Recorded { seq, at: record.at, entry }),
                     Err(error) => {
                         self.log.damaged(Damage { stream: stream.clone(), seq, what: error.to_string() });
                     }
@@ -106,7 +106,7 @@ impl CaseStream {
     pub fn preview(&self, entries: &[CaseEntry], at: Timestamp) -> CaseLog {
         let mut log = self.log.clone();
         for entry in entries {
-            log.apply(&Recorded { seq: log.last + 1, at, entry: entry.clone() });
+            log.apply(Recorded { seq: log.last + 1, at, entry: entry.clone() });
         }
         log
     }
@@ -139,7 +139,7 @@ impl CaseStream {
         self.journal.append(append).await?;
         for entry in entries {
             let seq = self.log.last + 1;
-            self.log.apply(&Recorded { seq, at, entry });
+            self.log.apply(Recorded { seq, at, entry });
         }
         Ok(())
     }
@@ -156,6 +156,7 @@ const fn kind(entry: &CaseEntry) -> &'static str {
         CaseEntry::Started { .. } => "started",
         CaseEntry::Begun { .. } => "begun",
         CaseEntry::Done { .. } => "done",
+        CaseEntry::Taken { .. } => "taken",
         CaseEntry::Judged { .. } => "judged",
         CaseEntry::Ended { .. } => "ended",
         CaseEntry::Broke { .. } => "broke",

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::json::Json;
 use crate::domain::case::RecordedTransition;
 use crate::domain::containment::{Decision, Proposal};
 use crate::domain::draft::Draft;
@@ -59,7 +60,7 @@ pub struct Handover {
 #[serde(rename_all = "snake_case")]
 pub enum Payload {
     /// The result itself.
-    Inline(Value),
+    Inline(Json),
     /// The hash of a blob that holds it.
     Blob(String),
 }
@@ -147,6 +148,21 @@ pub enum CaseEntry {
         /// When it began for the last time, if an earlier beginning came to nothing: the time between is nobody's work.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         again: Option<Timestamp>,
+    },
+    /// A step was taken that costs nothing to take again: its beginning and its end are told together.
+    Taken {
+        /// The attempt.
+        attempt: u32,
+        /// Its place in the attempt, from 1.
+        ordinal: u32,
+        /// What it is.
+        what: String,
+        /// Digest of what was asked.
+        digest: String,
+        /// Its span.
+        span: SpanId,
+        /// What came of it.
+        result: Payload,
     },
     /// An investigation ended with an accepted verdict. The draft is recorded, not the verdict: a verdict is
     /// made again from the draft by checking its citations again.

@@ -11,5 +11,6 @@ pub mod case_stream;
 pub mod desired;
 pub mod effects;
 pub mod entry;
+pub mod json;
 pub mod root_span;
 pub mod run;

@@ -10,16 +10,16 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::case_stream::{Batch, CaseStream};
 use super::effects::DeskEffect;
 use super::entry::{CaseEntry, Payload};
+use super::json::Json;
 use crate::domain::trace::SpanId;
 use crate::knowledge::canonical;
 use crate::ports::journal::{Blob, JournalError};
 
-/// Results longer than about this (in bytes of JSON) are kept as blobs beside the stream.
+/// Results longer than this (in bytes of JSON) are kept as blobs beside the stream.
 const LARGEST_INLINE: usize = 16 * 1024;
 
 /// Why a step could not be taken.
@@ -187,18 +187,26 @@ impl Run {
     /// Like [`Self::done`], but leaves the writing to the next `begin` or `flush`, so that an answer and the
     /// steps it leads to are one append. Nothing may be acted on in between.
     pub fn hold_back<T: Serialize>(&mut self, ordinal: u32, result: &T, effects: Vec<DeskEffect>) {
-        let value = serde_json::to_value(result).unwrap_or_default();
-        let result = if length(&value) > LARGEST_INLINE {
-            let text = value.to_string();
-            let hash = canonical::sha256(text.as_bytes());
-            self.held_back.blobs.push(Blob { hash: hash.clone(), bytes: text.into_bytes() });
+        let result = Json::of(result);
+        let result = if result.text().len() > LARGEST_INLINE {
+            let bytes = result.text().as_bytes().to_vec();
+            let hash = canonical::sha256(&bytes);
+            self.held_back.blobs.push(Blob { hash: hash.clone(), bytes });
             Payload::Blob(hash)
         } else {
-            Payload::Inline(value)
+            Payload::Inline(result)
         };
-        let again = self.again.remove(&ordinal);
-        self.held_back.entries.push(CaseEntry::Done { attempt: self.attempt, ordinal, result, again });
         self.held_back.effects.extend(effects);
+        let attempt = self.attempt;
+        let entries = &mut self.held_back.entries;
+        // A beginning that nobody knows of yet is told together with its end.
+        let begun = entries.pop_if(|last| matches!(last, CaseEntry::Begun { ordinal: begun, .. } if *begun == ordinal));
+        entries.push(match begun {
+            Some(CaseEntry::Begun { what, digest, span, .. }) => {
+                CaseEntry::Taken { attempt, ordinal, what, digest, span, result }
+            }
+            _ => CaseEntry::Done { attempt, ordinal, result, again: self.again.remove(&ordinal) },
+        });
     }
 
     /// Writes what was held back.
@@ -227,23 +235,13 @@ impl Run {
     async fn load<T: DeserializeOwned>(&self, ordinal: u32, payload: &Payload) -> Result<T, RunError> {
         let lost = |what: String| RunError::Lost { ordinal, what };
         match payload {
-            Payload::Inline(value) => T::deserialize(value).map_err(|error| lost(error.to_string())),
+            Payload::Inline(json) => json.read().map_err(|error| lost(error.to_string())),
             Payload::Blob(hash) => {
                 let bytes = self.stream.journal().blob(hash).await?;
                 let bytes = bytes.ok_or_else(|| lost("its content is gone or damaged".into()))?;
                 serde_json::from_slice(&bytes).map_err(|error| lost(error.to_string()))
             }
         }
-    }
-}
-
-/// About how long a value's JSON is, without writing it.
-fn length(value: &Value) -> usize {
-    match value {
-        Value::Object(map) => map.iter().map(|(key, value)| key.len() + 4 + length(value)).sum(),
-        Value::Array(items) => items.iter().map(|item| length(item) + 1).sum(),
-        Value::String(text) => text.len() + 2,
-        Value::Null | Value::Bool(_) | Value::Number(_) => 6,
     }
 }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 /// The value with keys sorted at every level and no white space.
 #[must_use]
 pub fn json(value: &Value) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(256);
     write(value, &mut out);
     out
 }
@@ -15,7 +15,7 @@ pub fn json(value: &Value) -> String {
 /// Like [`json`], for an object that stands alone.
 #[must_use]
 pub fn object(object: &Map<String, Value>) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(1024);
     write_object(object, &mut out);
     out
 }
@@ -29,7 +29,7 @@ fn write_object(object: &Map<String, Value>, out: &mut String) {
         if place > 0 {
             out.push(',');
         }
-        out.push_str(&Value::String(key.clone()).to_string());
+        write_text(key, out);
         out.push(':');
         write(value, out);
     }
@@ -49,14 +49,36 @@ fn write(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => out.push_str(&value.to_string()),
+        Value::String(text) => write_text(text, out),
+        Value::Null => out.push_str("null"),
+        Value::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
+        Value::Number(number) => out.push_str(&number.to_string()),
+    }
+}
+
+/// A text in quotes, escaped as JSON escapes it. Most texts need no escape and are copied as they are.
+fn write_text(text: &str, out: &mut String) {
+    if text.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+        // A string is always JSON.
+        out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    } else {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
     }
 }
 
 /// SHA-256 of a text, in hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        for half in [byte >> 4, byte & 15] {
+            text.push(char::from(DIGITS[usize::from(half)]));
+        }
+    }
+    text
 }
 
 /// SHA-256 of a value's canonical form, in hexadecimal.

@@ -46,7 +46,7 @@ pub struct Visitor {
     pub ledger: Ledger,
     /// Calls made so far.
     pub calls: u32,
-    asked: HashMap<String, (Answered, u32)>,
+    asked: HashMap<String, (Arc<Answered>, u32)>,
 }
 
 impl Visitor {
@@ -107,8 +107,8 @@ impl Door {
         visitor: &mut Visitor,
         run: &mut Run,
         calls: Vec<ToolCall>,
-        tell: impl FnOnce(&[Answered]) -> Vec<DeskEffect>,
-    ) -> Result<Vec<Answered>, DoorError> {
+        tell: impl FnOnce(&[Arc<Answered>]) -> Vec<DeskEffect>,
+    ) -> Result<Vec<Arc<Answered>>, DoorError> {
         let keys: Vec<String> = calls.iter().map(canonical::digest).collect();
         if let Some(at) = (0..calls.len()).find(|at| is_third(visitor, &keys, *at)) {
             return Err(DoorError::Circles { tool: calls[at].tool.clone() });
@@ -234,13 +234,13 @@ fn settle(
     calls: Vec<ToolCall>,
     keys: &[String],
     outcomes: &mut HashMap<String, Result<Answer, ToolError>>,
-) -> Vec<Answered> {
+) -> Vec<Arc<Answered>> {
     let mut answered = Vec::with_capacity(calls.len());
     for (call, key) in calls.into_iter().zip(keys) {
         if let Some(outcome) = outcomes.remove(key) {
             let rows = outcome.iter().flat_map(|answer| &answer.rows);
             let evidence = rows.map(|row| row.exhibit.as_ref().map(|exhibit| visitor.ledger.admit(exhibit))).collect();
-            let now = Answered { call, outcome, evidence };
+            let now = Arc::new(Answered { call, outcome, evidence });
             visitor.asked.insert(key.clone(), (now.clone(), 1));
             answered.push(now);
         } else if let Some((before, times)) = visitor.asked.get_mut(key) {

@@ -25,8 +25,8 @@ pub async fn before(journal: &dyn Journal, log: &CaseLog, attempt: u32) -> Resul
     for earlier in log.attempts.iter().filter(|earlier| earlier.number < attempt) {
         for step in earlier.steps.values().filter(|step| step.what != "move") {
             let Some((_, payload)) = &step.done else { continue };
-            let outcome: Option<Result<Answer, ToolError>> = match payload.as_ref() {
-                Payload::Inline(value) => serde_json::from_value(value.clone()).ok(),
+            let outcome: Option<Result<Answer, ToolError>> = match payload {
+                Payload::Inline(json) => json.read().ok(),
                 Payload::Blob(hash) => journal.blob(hash).await?.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
             };
             let Some(Ok(answer)) = outcome else { continue };

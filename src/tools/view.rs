@@ -140,9 +140,9 @@ impl EventView {
             ["ProcessGuid", "ParentProcessGuid", "SourceProcessGUID", "TargetProcessGUID", "LogonId", "ProcessId"];
         let fields = names.iter().chain(&ids).filter_map(|name| {
             let value = event.data(name)?;
-            let kept: String = value.chars().take(longest).collect();
+            let kept = first_characters(value, longest);
             cut |= kept.len() < value.len();
-            Some(((*name).to_owned(), kept))
+            Some(((*name).to_owned(), kept.to_owned()))
         });
         let fields = fields.collect();
         Self {
@@ -189,17 +189,25 @@ impl EventView {
         let mut line = format!("{time} {} {}", self.host, self.kind());
         let order = TELLING.iter().filter_map(|name| Some((*name, self.get(name)?)));
         for (name, value) in order {
-            line.push_str(&format!(" {name}={}", taint::shown(value)));
+            line.extend([" ", name, "="]);
+            line.push_str(&taint::shown(value));
         }
-        let whole = line.chars().count() <= LONGEST_LINE;
-        if !whole {
-            line = line.chars().take(LONGEST_LINE).collect();
-        }
+        let kept = first_characters(&line, LONGEST_LINE).len();
+        let whole = kept == line.len();
+        line.truncate(kept);
         if self.cut || !whole {
             line.push_str(" (cut: get_event shows more)");
         }
         line
     }
+}
+
+/// The beginning of a text, up to so many characters.
+fn first_characters(text: &str, most: usize) -> &str {
+    if text.len() <= most {
+        return text;
+    }
+    text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]

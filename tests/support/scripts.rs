@@ -1,5 +1,7 @@
 //! Moves for scripted analysts: look-ups, and drafts that cite what the look-ups showed.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use watchfloor::analyst::{AnalystError, Brief, Move, Turn, playbook};
 use watchfloor::domain::containment::Action;
@@ -34,7 +36,7 @@ pub fn numbered_search(number: usize) -> (&'static str, Value) {
     ("search_winlog_events", json!({"host": "WKS-1", "from": at(0), "to": to}))
 }
 
-pub fn answers(turns: &[Turn]) -> impl Iterator<Item = &Answered> {
+pub fn answers(turns: &[Turn]) -> impl Iterator<Item = &Arc<Answered>> {
     turns.iter().flat_map(|turn| match turn {
         Turn::Answers(answers) => answers.as_slice(),
         Turn::Rejected(_) => &[],
@@ -43,7 +45,7 @@ pub fn answers(turns: &[Turn]) -> impl Iterator<Item = &Answered> {
 
 /// The id under which the analyst was shown an event.
 pub fn id_of(turns: &[Turn], event: &str) -> EvidenceId {
-    let mut seen = answers(turns).flat_map(Answered::seen);
+    let mut seen = answers(turns).flat_map(|answered| answered.seen());
     let found = seen.find(|(_, view)| view.event.as_str() == event);
     found.unwrap_or_else(|| panic!("{event} was not shown: {turns:?}")).0
 }

@@ -8,11 +8,12 @@ use crate::domain::containment::{Action, DenialRule};
 use crate::domain::entity::HostName;
 use crate::domain::ids::ProposalId;
 use crate::fixtures::{CASE, ROOT, at, draft, opened, started};
+use crate::journal::json::Json;
 
 fn log(entries: Vec<CaseEntry>) -> CaseLog {
     let mut log = CaseLog::empty(CASE);
     for (seq, entry) in (1..).zip(entries) {
-        log.apply(&Recorded { seq, at: at(i64::try_from(seq).expect("few")), entry });
+        log.apply(Recorded { seq, at: at(i64::try_from(seq).expect("few")), entry });
     }
     log
 }
@@ -89,13 +90,14 @@ fn steps_keep_their_times_and_what_came_of_them() {
         digest: "d".into(),
         span: SpanId([1; 8]),
     };
-    let done = |ordinal| CaseEntry::Done { attempt: 1, ordinal, result: Payload::Inline(json!(ordinal)), again: None };
+    let done =
+        |ordinal| CaseEntry::Done { attempt: 1, ordinal, result: Payload::Inline(Json::of(&ordinal)), again: None };
     // Numbered from 1: begun at 3 and 4, done at 6 and 7; the third is never done.
     let entries = vec![opened("a"), started(1, Tier::One), begun(1), begun(2), begun(3), done(2), done(1), done(9)];
     let log = log(entries);
     let attempt = &log.attempts[0];
-    assert_eq!(attempt.steps[&1].done, Some((at(7), Payload::Inline(json!(1)).into())));
-    assert_eq!(attempt.steps[&2].done, Some((at(6), Payload::Inline(json!(2)).into())));
+    assert_eq!(attempt.steps[&1].done, Some((at(7), Payload::Inline(Json::of(&1)))));
+    assert_eq!(attempt.steps[&2].done, Some((at(6), Payload::Inline(Json::of(&2)))));
     assert_eq!(attempt.steps[&3].done, None);
     assert_eq!(attempt.steps.len(), 3, "an answer without a question makes no step");
     assert!((attempt.seconds_worked() - 4.0).abs() < 1e-9, "side by side, and nothing for what is open");
@@ -108,9 +110,9 @@ fn time_between_steps_is_no_work() {
     for (seq, (ordinal, begun, done)) in (3..).step_by(2).zip([(1, 10, 12), (2, 11, 12), (3, 20, 23)]) {
         let what = "move".into();
         let entry = CaseEntry::Begun { attempt: 1, ordinal, what, digest: "d".into(), span: SpanId([1; 8]) };
-        log.apply(&Recorded { seq, at: at(begun), entry });
-        let entry = CaseEntry::Done { attempt: 1, ordinal, result: Payload::Inline(json!(1)), again: None };
-        log.apply(&Recorded { seq: seq + 1, at: at(done), entry });
+        log.apply(Recorded { seq, at: at(begun), entry });
+        let entry = CaseEntry::Done { attempt: 1, ordinal, result: Payload::Inline(Json::of(&1)), again: None };
+        log.apply(Recorded { seq: seq + 1, at: at(done), entry });
     }
     assert!((log.attempts[0].seconds_worked() - 5.0).abs() < 1e-9, "{}", log.attempts[0].seconds_worked());
 }
@@ -190,7 +192,7 @@ fn entries_of_a_later_version_and_of_unknown_attempts_are_passed_over() {
     let stray = [
         CaseEntry::Unknown,
         CaseEntry::Begun { attempt: 8, ordinal: 1, what: "m".into(), digest: "d".into(), span: SpanId([1; 8]) },
-        CaseEntry::Done { attempt: 8, ordinal: 1, result: Payload::Inline(json!(1)), again: None },
+        CaseEntry::Done { attempt: 8, ordinal: 1, result: Payload::Inline(Json::of(&1)), again: None },
         judged(8, Classification::FalsePositive),
         CaseEntry::Ended { attempt: 8, why: "w".into() },
         CaseEntry::Broke { attempt: 8, ordinal: 1, what: "w".into() },

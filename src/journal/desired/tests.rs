@@ -18,7 +18,7 @@ fn log() -> CaseLog {
         card: json!({"c": 1}),
     };
     for (seq, entry) in (1..).zip([opened("a"), started(1, Tier::One), judged]) {
-        log.apply(&Recorded { seq, at: at(0), entry });
+        log.apply(Recorded { seq, at: at(0), entry });
     }
     log
 }

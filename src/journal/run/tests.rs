@@ -125,7 +125,7 @@ async fn a_result_of_more_than_16_kib_lies_beside_the_stream_and_comes_back() {
         let mut run = again(&journal).await;
         let step = &run.stream().log().attempts[0].steps[&1];
         assert_eq!(
-            step.done.as_ref().is_some_and(|(_, done)| matches!(done.as_ref(), Payload::Blob(_))),
+            step.done.as_ref().is_some_and(|(_, done)| matches!(done, Payload::Blob(_))),
             beside,
             "{characters}"
         );

@@ -84,7 +84,7 @@ impl Hall {
         Run::new(self.stream().await, 1)
     }
 
-    async fn pass(&self, visitor: &mut Visitor, run: &mut Run, calls: Vec<ToolCall>) -> Vec<Answered> {
+    async fn pass(&self, visitor: &mut Visitor, run: &mut Run, calls: Vec<ToolCall>) -> Vec<Arc<Answered>> {
         let answers = self.door.pass(visitor, run, calls, |_| vec![]).await.expect("it passes");
         run.flush(at(2)).await.expect("it is written");
         answers
@@ -133,7 +133,7 @@ async fn calls_run_side_by_side_and_are_numbered_in_the_order_asked() {
     assert_eq!(hall.done(), ["b+d", "c", "a+b"], "the last is the first to answer");
     assert_eq!(began.elapsed(), Duration::from_millis(300), "nobody waits for another");
     assert_eq!(answers.iter().map(|answer| answer.call.clone()).collect::<Vec<_>>(), calls);
-    let ids: Vec<_> = answers.iter().map(numbers).collect();
+    let ids: Vec<_> = answers.iter().map(|answered| numbers(answered)).collect();
     assert_eq!(ids, [vec![Some(1), Some(2)], vec![Some(3)], vec![Some(2), Some(4)]]);
     assert_eq!(visitor.calls, 3);
     assert_eq!(hall.steps().await, ["slow"; 3].map(|what| (what.to_owned(), true)));
@@ -165,7 +165,7 @@ async fn after_a_death_between_answers_only_what_is_missing_is_asked_again() {
 async fn the_comment_is_recorded_with_the_last_answer_and_once() {
     let hall = Hall::new().await;
     let calls = vec![slow(300, &["a"]), slow(100, &["b"])];
-    let tell = |answers: &[Answered]| {
+    let tell = |answers: &[Arc<Answered>]| {
         assert_eq!(answers.len(), 2, "it tells of all of them");
         vec![comment(CASE, "a1/m1", "Tier 1", "looked".into(), at(1))]
     };
@@ -175,7 +175,7 @@ async fn the_comment_is_recorded_with_the_last_answer_and_once() {
     assert_eq!(told().await, 0, "the last answer is still held back");
     run.flush(at(2)).await.expect("it is written");
     assert_eq!(told().await, 1);
-    let never = |_: &[Answered]| -> Vec<DeskEffect> { panic!("it was told") };
+    let never = |_: &[Arc<Answered>]| -> Vec<DeskEffect> { panic!("it was told") };
     hall.door.pass(&mut visitor(), &mut hall.run().await, calls, never).await.expect("it passes");
 }
 
