@@ -33,7 +33,8 @@ pub struct Event {
     pub record_id: Option<String>,
     /// Where it was read.
     pub origin: Origin,
-    /// The whole document: `winlog.event_data.*` as strings, envelope, and ECS copies.
+    /// The whole document: `winlog.event_data.*` as strings, envelope, ECS copies, and under `record` what else the
+    /// record held.
     pub document: Map<String, Value>,
 }
 
@@ -41,14 +42,18 @@ pub struct Event {
 pub const SYSMON: &str = "Microsoft-Windows-Sysmon/Operational";
 
 impl Event {
-    /// The value at a dotted path (`process.executable`, `winlog.event_data.CommandLine`), as text.
+    /// The value at a dotted path (`process.executable`, `winlog.event_data.CommandLine`), as text. What follows
+    /// `winlog.event_data.` is a name that Windows gave, dots and all.
     #[must_use]
     pub fn field(&self, path: &str) -> Option<String> {
-        let mut parts = path.split('.');
-        let mut value = self.document.get(parts.next()?)?;
-        for part in parts {
-            value = value.as_object()?.get(part)?;
-        }
+        let value = match path.strip_prefix("winlog.event_data.") {
+            Some(name) => self.document.get("winlog")?.get("event_data")?.as_object()?.get(name)?,
+            None => {
+                let mut parts = path.split('.');
+                let first = self.document.get(parts.next()?)?;
+                parts.try_fold(first, |value, part| value.as_object()?.get(part))?
+            }
+        };
         match value {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),
