@@ -56,7 +56,7 @@ fn what_is_no_log_is_refused_by_name_with_the_cause_and_the_remedy() {
     let half = gzip(b"").into_iter().take(12).collect::<Vec<_>>();
     let inputs: [(std::path::PathBuf, &[&str]); 11] = [
         (missing, &["does not exist", "check the path"]),
-        (folder, &["holds no log that can be read", "name a folder", "notes.txt is left out"]),
+        (folder, &["holds no log that can be read", "name a folder", "notes.txt` is no log"]),
         (state.write("empty.ndjson", ""), &["is empty", "leave the file out"]),
         (state.write("empty.ndjson.gz", gzip(b"")), &["is empty", "leave the file out"]),
         (state.write("blank.ndjson", "\n\n  \n"), &["is empty", "leave the file out"]),
@@ -245,9 +245,9 @@ fn the_same_events_are_read_from_lines_lists_archives_folders_and_pipes() {
     }
 
     let folder = state.beside("folder");
-    std::fs::create_dir_all(folder.join("below")).expect("the folder is made");
+    std::fs::create_dir_all(folder.join("a")).expect("the folder is made");
     let half = lines.len() / 2;
-    std::fs::write(folder.join("below/a.json"), format!("[{}]", lines[..half].join(","))).expect("it is written");
+    std::fs::write(folder.join("a/first.json"), format!("[{}]", lines[..half].join(","))).expect("it is written");
     std::fs::write(folder.join("b.ndjson"), lines[half..].join("\n")).expect("it is written");
     std::fs::write(folder.join("notes.txt"), "remember the milk").expect("it is written");
     let ended = state.run(&["triage", shown(&folder), "--json"]).expect_code(1);
@@ -256,7 +256,7 @@ fn the_same_events_are_read_from_lines_lists_archives_folders_and_pipes() {
     assert_eq!(report["left_out"][0]["file"].as_str(), Some(shown(&folder.join("notes.txt"))));
     let files: Vec<&str> =
         report["inputs"].as_array().expect("a list").iter().filter_map(|input| input["file"].as_str()).collect();
-    assert_eq!(files, [shown(&folder.join("b.ndjson")), shown(&folder.join("below/a.json"))]);
+    assert_eq!(files, [shown(&folder.join("a/first.json")), shown(&folder.join("b.ndjson"))]);
     assert_same(&UNDISTURBED.export["cases"], &canonical(&report)["cases"], "a folder");
 
     let piped = State::new();
@@ -275,11 +275,11 @@ fn a_declared_clock_is_shown_and_moves_only_times_that_no_sensor_wrote() {
     let arguments = ["triage", shown(&input), "--rules", shown(&rules), "--clock-offset", "-7h30m"];
     let text = state.run(&arguments).expect_finished();
     assert!(
-        text.stdout.contains("clock: -7h 30m was added to times that no sensor wrote in UTC, as declared"),
+        text.stdout.contains("clock: -7h30m was added to times that no sensor wrote in UTC, as declared"),
         "{text:?}"
     );
     let report = state.run(&[&arguments[..], &["--json"]].concat()).expect_finished().json();
-    assert_eq!(report["clock_offset"], "-7h 30m");
+    assert_eq!(report["clock_offset"], "-7h30m");
     let case = state.run(&["cases", "show", "WF-1"]).expect_finished();
     assert!(case.stdout.contains("2026-11-17T00:30:00"), "{case:?}");
     let undeclared = state.run(&["triage", SAMPLE, "--json"]).expect_code(1).json();

@@ -236,8 +236,14 @@ fn offset(text: &str) -> Result<SignedDuration, String> {
         .ok_or_else(|| "give hours and minutes with a sign, as in +4h, -7h30m or +05:30, and no more than 48h".into())
 }
 
+/// `+4h`, `-7h30m`: as it is declared.
 fn signed(offset: SignedDuration) -> String {
-    format!("{}{:#}", if offset.is_negative() { '-' } else { '+' }, offset.abs())
+    let sign = if offset.is_negative() { '-' } else { '+' };
+    let minutes = offset.as_mins().unsigned_abs();
+    match minutes % 60 {
+        0 => format!("{sign}{}h", minutes / 60),
+        rest => format!("{sign}{}h{rest}m", minutes / 60),
+    }
 }
 
 #[cfg(test)]
@@ -256,7 +262,7 @@ mod tests {
         for wrong in ["", "four", "+4", "+5:75", "+49h", "-9000000000h", "--4h", "+-5:30"] {
             assert!(offset(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(offset("-7h30m").map(signed).as_deref(), Ok("-7h 30m"));
+        assert_eq!(offset("-7h30m").map(signed).as_deref(), Ok("-7h30m"));
         assert_eq!(offset("+4h").map(signed).as_deref(), Ok("+4h"));
     }
 }

@@ -53,8 +53,13 @@ pub enum ReadError {
     #[error("`{0}` is a folder, a log file is expected: name the file in it")]
     IsFolder(String),
     /// It is a folder in which no file is a log.
-    #[error("`{0}` holds no log that can be read: name a folder with log files in it")]
-    NoLogs(String),
+    #[error("`{folder}` holds no log that can be read ({found}): name a folder with log files in it")]
+    NoLogs {
+        /// The folder.
+        folder: String,
+        /// What it holds instead.
+        found: String,
+    },
     /// The operating system refuses.
     #[error("`{input}` cannot be read ({source}): check its permissions and the disk")]
     Unreadable {
@@ -291,5 +296,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
+#[cfg(test)]
+mod fuzz_tests;
 #[cfg(test)]
 mod tests;

@@ -111,7 +111,10 @@ impl Inputs {
                     }
                 }
                 if found.logs.len() == before {
-                    return Err(ReadError::NoLogs(path.display().to_string()));
+                    let folder = path.display().to_string();
+                    let found = found.left_out.iter().find(|left| Path::new(&left.file).starts_with(path));
+                    let found = found.map_or_else(|| "it is empty".to_owned(), |left| left.reason.to_string());
+                    return Err(ReadError::NoLogs { folder, found });
                 }
             } else {
                 found.logs.push(Input::file(path.clone())?);
@@ -200,7 +203,7 @@ mod tests {
         assert!(error.to_string().contains("notes.txt"), "{error}");
         std::fs::remove_file(second).expect("it is removed");
         let error = Inputs::find(&[third, folder.path().join("b")]).expect_err("nothing is left in it");
-        assert!(matches!(error, ReadError::NoLogs(_)), "{error}");
+        assert!(matches!(error, ReadError::NoLogs { .. }), "{error}");
         assert!(matches!(Inputs::find(&[folder.path().join("none")]), Err(ReadError::Missing(_))));
     }
 }
