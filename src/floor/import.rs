@@ -5,6 +5,7 @@
 //! that a log of any size takes the same memory. Importing a file again changes nothing, so an import that was cut
 //! short is simply repeated.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +22,7 @@ use super::shared::Shared;
 use crate::detection::clock::ClockOffset;
 use crate::detection::damage::{Broken, Damage, Fault};
 use crate::detection::read::{
-    EventLog, Input, LONGEST_RECORD, Piece, ReadError, Source, keep_true_quotes, seen_by_rules,
+    Batch, EventLog, Input, LONGEST_RECORD, Piece, ReadError, Source, keep_true_quotes, seen_by_rules,
 };
 use crate::detection::sigma::RuleSet;
 use crate::domain::alert::Alert;
@@ -119,9 +120,9 @@ pub async fn import_all(
             // Every piece comes after its log was opened.
             (Step::Piece(_), None) => {}
             (Step::Piece(job), Some((name, imported))) => {
-                let Worked { events, alerts, damage, read: by_now, room } =
+                let Worked { seen, damage, read: by_now, room } =
                     job.await.map_err(|_| ImportError::Broke(name.clone()))?;
-                // Whatever looks at detections one after another, in the order of the log, belongs here.
+                let (events, alerts) = in_turn(seen);
                 let count = events.len() as u64;
                 imported.events += count;
                 imported.alerts.extend(alerts.iter().map(|alert| alert.id.clone()));
@@ -153,13 +154,33 @@ enum Step {
 
 /// What a worker made of a piece.
 struct Worked {
-    events: Vec<Event>,
-    alerts: Vec<Alert>,
+    seen: Vec<Seen>,
     damage: Damage,
     /// Bytes of the file that were read by its end.
     read: u64,
     /// Given back once it is stored.
     room: OwnedSemaphorePermit,
+}
+
+/// An event, and what the rules saw in it alone.
+struct Seen {
+    event: Event,
+    found: Vec<Alert>,
+    /// The rules did not see the whole of it.
+    shortened: bool,
+}
+
+/// Takes the events one after another, in the order of the log: here whatever looks at several of them belongs.
+fn in_turn(seen: Vec<Seen>) -> (Vec<Event>, Vec<Alert>) {
+    let (mut events, mut alerts) = (Vec::with_capacity(seen.len()), Vec::new());
+    for Seen { event, mut found, shortened } in seen {
+        if shortened {
+            found.iter_mut().for_each(|alert| keep_true_quotes(alert, &event));
+        }
+        alerts.extend(found);
+        events.push(event);
+    }
+    (events, alerts)
 }
 
 /// Cuts the logs into pieces and has them worked on, as fast as they are stored.
@@ -192,29 +213,19 @@ fn read(inputs: Vec<Input>, clock: ClockOffset, rules: &Arc<RuleSet>, steps: &mp
 
 fn work(piece: Piece, source: &Source, rules: &RuleSet, room: OwnedSemaphorePermit) -> Worked {
     let read = piece.read();
-    let mut batch = piece.events(source);
-    let mut alerts = Vec::new();
-    for event in &batch.events {
-        match detect(rules, event) {
-            Ok(found) => alerts.extend(found),
-            Err(broken) => batch.damage.count(batch.place(event), broken),
-        }
+    let Batch { events, mut damage, place } = piece.events(source);
+    let mut seen = Vec::with_capacity(events.len());
+    for event in events {
+        let shown = seen_by_rules(&event);
+        let shortened = matches!(shown, Cow::Owned(_));
+        // An event that breaks the rules' engine costs its own alerts, and is counted.
+        let found = catch_unwind(AssertUnwindSafe(|| rules.detect(&shown))).unwrap_or_else(|_| {
+            let told = "it is stored and was not judged: please report it with the rules that were used";
+            damage.count(place(event.origin.line), Broken::new(Fault::RulesBroke, told));
+            Vec::new()
+        });
+        drop(shown);
+        seen.push(Seen { found, shortened, event });
     }
-    Worked { events: batch.events, alerts, damage: batch.damage, read, room }
-}
-
-/// What the rules see in an event. An event that breaks their engine costs its own alerts, and is counted.
-fn detect(rules: &RuleSet, event: &Event) -> Result<Vec<Alert>, Broken> {
-    let seen = seen_by_rules(event);
-    let found = catch_unwind(AssertUnwindSafe(|| rules.detect(&seen)));
-    let mut found = found.map_err(|_| {
-        Broken::new(
-            Fault::RulesBroke,
-            "it is stored and was not judged: please report it with the rules that were used",
-        )
-    })?;
-    if matches!(seen, std::borrow::Cow::Owned(_)) {
-        found.iter_mut().for_each(|alert| keep_true_quotes(alert, event));
-    }
-    Ok(found)
+    Worked { seen, damage, read, room }
 }

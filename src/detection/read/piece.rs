@@ -42,16 +42,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// What was wrong with it.
     pub damage: Damage,
-    /// What its events' numbers count.
-    place: fn(u64) -> Place,
-}
-
-impl Batch {
-    /// Where one of its events stands in the log.
-    #[must_use]
-    pub fn place(&self, event: &Event) -> Place {
-        (self.place)(event.origin.line)
-    }
+    /// What its events' numbers count: the place of an event in the log, by its origin's number.
+    pub place: fn(u64) -> Place,
 }
 
 /// Of which log a piece is.
