@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -50,20 +51,20 @@ fn what_is_no_log_is_refused_by_name_with_the_cause_and_the_remedy() {
     let state = State::new();
     let folder = state.beside("a-folder");
     std::fs::create_dir(&folder).expect("the folder is made");
+    std::fs::write(folder.join("notes.txt"), "remember the milk").expect("it is written");
     let missing = state.beside("missing.ndjson");
-    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(b"{\0}\0".iter().copied()).collect();
     let half = gzip(b"").into_iter().take(12).collect::<Vec<_>>();
     let inputs: [(std::path::PathBuf, &[&str]); 11] = [
         (missing, &["does not exist", "check the path"]),
-        (folder, &["is a folder", "name the file"]),
+        (folder, &["holds no log that can be read", "name a folder", "notes.txt` is no log"]),
         (state.write("empty.ndjson", ""), &["is empty", "leave the file out"]),
         (state.write("empty.ndjson.gz", gzip(b"")), &["is empty", "leave the file out"]),
         (state.write("blank.ndjson", "\n\n  \n"), &["is empty", "leave the file out"]),
-        (state.write("program.exe", b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0"), &["binary", "NDJSON"]),
+        (state.write("empty.json", "[ ]"), &["is empty", "leave the file out"]),
+        (state.write("program.exe", b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0"), &["binary", "EVTX", "NDJSON"]),
         (state.write("page.html", "<!DOCTYPE html>\n<html><body>404</body></html>\n"), &["HTML page", "NDJSON"]),
-        (state.write("log.evtx", b"ElfFile\0\0\0\0"), &["EVTX", "export it as NDJSON"]),
-        (state.write("list.json", "[{\"EventID\": 1}]\n"), &["JSON array", "one JSON object per line"]),
-        (state.write("text.txt", utf16), &["UTF-16", "saved as UTF-8"]),
+        (state.write("log.evtx", b"ElfFile\0\0\0\0"), &["cut short before the first record"]),
+        (state.write("list.json", "[{\"EventID\": 1}]\n"), &["element 1", "an object with the keys EventID"]),
         (state.write("half.gz", half), &["gzip", "NDJSON"]),
     ];
     for (input, words) in inputs {
@@ -86,47 +87,204 @@ fn broken_lines_are_counted_named_and_skipped() {
     let input = state.write("broken.ndjson", lines.join("\n"));
     let report = state.run(&["triage", shown(&input), "--json"]).expect_code(1).json();
     let skipped = report["inputs"][0]["skipped"].as_array().expect("it says what it skipped");
-    let counted: Vec<(&str, u64, u64)> = skipped
+    let text = |kind: &Value, name: &str| kind[name].as_str().unwrap_or_default().to_owned();
+    let counted: Vec<(String, u64, String)> = skipped
         .iter()
-        .map(|kind| {
-            let number = |name: &str| kind[name].as_u64().unwrap_or_default();
-            (kind["fault"].as_str().unwrap_or_default(), number("lines"), number("first_line"))
-        })
+        .map(|kind| (text(kind, "fault"), kind["records"].as_u64().unwrap_or_default(), text(kind, "first")))
         .collect();
-    assert_eq!(counted, [("not JSON", 2, 6), ("not a JSON object", 1, 41), ("unknown shape", 1, 123)], "{skipped:?}");
+    let expected = [("not JSON", 2, "line 6"), ("not a JSON object", 1, "line 41"), ("unknown shape", 1, "line 123")];
+    assert_eq!(counted, expected.map(|(fault, count, first)| (fault.to_owned(), count, first.to_owned())));
     assert_same(&UNDISTURBED.export, &canonical(&report), "the good lines among broken ones");
     let text = state.run(&["triage", shown(&input)]).expect_code(1);
-    for said in ["2 lines skipped, not JSON; first in line 6", "1 lines skipped, not a JSON object; first in line 41"] {
+    for said in
+        ["2 records skipped, not JSON; first in line 6", "1 record skipped, not a JSON object; first in line 41"]
+    {
         assert!(text.stdout.contains(said), "`{said}` in {text:?}");
     }
     let quiet = state.write("quiet.ndjson", format!("nonsense\n{}\nnonsense\n", quiet_event(1)));
     let quiet = state.run(&["triage", shown(&quiet)]).expect_code(0);
-    assert!(quiet.stdout.contains("2 lines skipped, not JSON; first in line 1"), "{quiet:?}");
+    assert!(quiet.stdout.contains("2 records skipped, not JSON; first in line 1"), "{quiet:?}");
 }
 
-#[test]
-fn a_hostile_line_costs_itself() {
-    let state = State::new();
+/// The sample with a hostile record after some of its own.
+fn among_the_sample(hostile: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = Vec::new();
+    let every = sample_lines().len() / (hostile.len() + 1);
+    let mut hostile = hostile.iter();
     for (place, line) in sample_lines().into_iter().enumerate() {
         bytes.extend_from_slice(line.as_bytes());
         bytes.push(b'\n');
-        match place {
-            10 => {
-                bytes.extend([b"{\"a\":".repeat(10_000), b"1".to_vec(), b"}".repeat(10_000), b"\n".to_vec()].concat())
-            }
-            20 => bytes.extend(b"{\"EventID\": 1e400}\n"),
-            30 => bytes.extend(b"{\"name\": \"\xff\xfe\"}\n"),
-            40 => bytes.extend([b"{\"x\":\"".to_vec(), b"A".repeat(10 << 20), b"\"}\n".to_vec()].concat()),
-            50 => bytes.extend(b"\0\0\0\0\n"),
-            _ => {}
+        if place % every == every - 1
+            && let Some(record) = hostile.next()
+        {
+            bytes.extend_from_slice(record);
+            bytes.push(b'\n');
         }
     }
-    let input = state.write("hostile.ndjson", bytes);
+    assert!(hostile.next().is_none(), "every hostile record has its place");
+    bytes
+}
+
+/// How often each kind of a report's `skipped` or `not_word_for_word` was counted.
+fn counted(report: &Value, what: &str, name: &str) -> BTreeMap<String, u64> {
+    let kinds = report["inputs"][0][what].as_array().expect("it is told");
+    let pair = |kind: &Value| Some((kind[name].as_str()?.to_owned(), kind["records"].as_u64()?));
+    kinds.iter().filter_map(pair).collect()
+}
+
+fn expected(kinds: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    kinds.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect()
+}
+
+#[test]
+fn what_is_no_record_costs_itself() {
+    let deep = |depth: usize| [b"{\"a\":".repeat(depth), b"1".to_vec(), b"}".repeat(depth)].concat();
+    let hostile = [
+        deep(10_000),
+        deep(65),
+        b"{\"EventID\": 1e400}".to_vec(),
+        b"{\"name\": \"\xff\xfe\"}".to_vec(),
+        b"{\"name\": \"\\ud800\"}".to_vec(),
+        [b"{\"x\":\"".to_vec(), b"A".repeat(10 << 20), b"\"}".to_vec()].concat(),
+        [b"{\"x\":\"".to_vec(), b"A".repeat(50 << 20), b"\"}".to_vec()].concat(),
+        b"\0\0\0\0".to_vec(),
+        b"{}".to_vec(),
+        b"null".to_vec(),
+    ];
+    let state = State::new();
+    let input = state.write("hostile.ndjson", among_the_sample(&hostile));
     let report = state.run(&["triage", shown(&input), "--json"]).expect_code(1).json();
-    let lines = report["inputs"][0]["skipped"].as_array().expect("it says what it skipped").iter();
-    assert_eq!(lines.filter_map(|kind| kind["lines"].as_u64()).sum::<u64>(), 5, "{}", report["inputs"]);
-    assert_same(&UNDISTURBED.export, &canonical(&report), "the good lines among hostile ones");
+    let skipped =
+        [("too long", 1), ("not JSON", 1), ("nested too deep", 2), ("not a JSON object", 1), ("unknown shape", 5)];
+    assert_eq!(counted(&report, "skipped", "fault"), expected(&skipped), "{}", report["inputs"]);
+    assert_same(&UNDISTURBED.export, &canonical(&report), "the good records among hostile ones");
+}
+
+#[test]
+fn a_hostile_record_is_read_as_far_as_it_can_be_and_disturbs_no_other() {
+    // The quiet event, with this in place of its last brace.
+    let with = |record: u32, rest: &[u8]| {
+        let event = quiet_event(record);
+        [event.trim_end_matches('}').as_bytes(), b",", rest, b"}"].concat()
+    };
+    let many: String = (0..100_000).map(|field| format!("\"Field{field}\":\"v\",")).collect();
+    let bomb = format!(
+        "\"TaskContent\":\"<!DOCTYPE x [<!ENTITY a0 \\\"ha\\\">{}]><x>&a30;</x>\"",
+        (1..=30).map(|step| format!("<!ENTITY a{step} \\\"&a{};&a{};\\\">", step - 1, step - 1)).collect::<String>()
+    );
+    let hostile = [
+        with(1, &[b"\"CommandLine\":\"".to_vec(), b"A".repeat(10 << 20), b"\"".to_vec()].concat()),
+        with(2, b"\"Name\":\"\xff\xfe\""),
+        with(3, b"\"Name\":\"\\udead\""),
+        with(4, b"\"Value\":1e400"),
+        with(5, b"\"Value\":9223372036854775808,\"Other\":-9223372036854775808"),
+        with(6, b"\"Name\":\"first\",\"Name\":\"second\""),
+        with(7, b"\"Name\":\"a\0b\\u0000c\""),
+        with(8, format!("{many}\"Last\":\"v\"").as_bytes()),
+        with(9, bomb.as_bytes()),
+    ];
+    let state = State::new();
+    let input = state.write("hostile.ndjson", among_the_sample(&hostile));
+    let report = state.run(&["triage", shown(&input), "--json"]).expect_code(1).json();
+    assert_eq!(report["inputs"][0]["skipped"], json!([]), "{}", report["inputs"]);
+    let flawed = counted(&report, "not_word_for_word", "flaw");
+    let kinds = [
+        ("bytes that are not UTF-8 were replaced", 1),
+        ("half a UTF-16 pair was replaced", 1),
+        ("control characters were not escaped", 1),
+        ("a number too large for any number was kept as text", 1),
+        ("a name stands twice, the last value was kept", 1),
+        ("a value over 64 KiB is stored whole, rules saw its first and last 32 KiB", 1),
+    ];
+    assert_eq!(flawed, expected(&kinds), "{}", report["inputs"]);
+    assert_eq!(report["inputs"][0]["events"], json!(sample_lines().len() + hostile.len()));
+    let cases = |export: &Value| export["cases"].clone();
+    assert_same(&cases(&UNDISTURBED.export), &cases(&canonical(&report)), "the sample's cases beside hostile events");
+    let text = state.run(&["triage", shown(&input)]).expect_code(1);
+    assert!(
+        text.stdout.contains("1 record not read word for word: half a UTF-16 pair was replaced; first in line"),
+        "{text:?}"
+    );
+    // The store has the whole of it.
+    let database = state.database("events.db");
+    let longest: i64 =
+        database.query_row("SELECT max(length(json)) FROM document", [], |row| row.get(0)).expect("the store is read");
+    assert!(longest > 10 << 20, "{longest}");
+}
+
+#[test]
+fn a_hostile_event_that_a_rule_matches_becomes_a_case_all_the_same() {
+    let state = State::new();
+    let rules = state.write("rule.yml", RULE);
+    let event = quiet_event(1);
+    let long = "A".repeat(10 << 20);
+    let input = state.write("long.ndjson", format!("{},\"CommandLine\":\"{long}\"}}", event.trim_end_matches('}')));
+    let report = state.run(&["triage", shown(&input), "--rules", shown(&rules), "--json"]).expect_code(1).json();
+    assert_eq!(report["inputs"][0]["alerts"], 1, "{}", report["inputs"]);
+    assert_eq!(report["cases"].as_array().map(Vec::len), Some(1));
+    assert!(report.to_string().len() < 1 << 20, "a preview is short");
+    let shown = state.run(&["cases", "show", "WF-1"]).expect_code(1);
+    assert!(shown.stdout.len() < 100_000, "{} bytes are no preview", shown.stdout.len());
+}
+
+#[test]
+fn the_same_events_are_read_from_lines_lists_archives_folders_and_pipes() {
+    let lines = sample_lines();
+    let state = State::new();
+    let inputs = [
+        state.write("list.json", format!("\n[{}]", lines.join(",\n"))),
+        state.write("hits.json", format!("{{\"took\":1,\"hits\":{{\"hits\":[{}]}}}}", lines.join(","))),
+        state.write("lines.zst", zstd::encode_all(lines.join("\n").as_bytes(), 3).expect("memory takes everything")),
+        state.write("utf16.txt", lines.join("\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()),
+    ];
+    for input in inputs {
+        let state = State::new();
+        let report = state.run(&["triage", shown(&input), "--json"]).expect_code(1).json();
+        assert_eq!(report["inputs"][0]["skipped"], json!([]), "{}", report["inputs"]);
+        assert_same(&UNDISTURBED.export, &canonical(&report), shown(&input));
+    }
+
+    let folder = state.beside("folder");
+    std::fs::create_dir_all(folder.join("a")).expect("the folder is made");
+    let half = lines.len() / 2;
+    std::fs::write(folder.join("a/first.json"), format!("[{}]", lines[..half].join(","))).expect("it is written");
+    std::fs::write(folder.join("b.ndjson"), lines[half..].join("\n")).expect("it is written");
+    std::fs::write(folder.join("notes.txt"), "remember the milk").expect("it is written");
+    let ended = state.run(&["triage", shown(&folder), "--json"]).expect_code(1);
+    assert!(ended.stderr.contains("notes.txt is left out"), "{ended:?}");
+    let report = ended.json();
+    assert_eq!(report["left_out"][0]["file"].as_str(), Some(shown(&folder.join("notes.txt"))));
+    let files: Vec<&str> =
+        report["inputs"].as_array().expect("a list").iter().filter_map(|input| input["file"].as_str()).collect();
+    assert_eq!(files, [shown(&folder.join("a/first.json")), shown(&folder.join("b.ndjson"))]);
+    assert_same(&UNDISTURBED.export["cases"], &canonical(&report)["cases"], "a folder");
+
+    let piped = State::new();
+    let mut command = piped.command(&["triage", "-", "--json"]);
+    command.stdin(File::open(SAMPLE).expect("the sample is there"));
+    let report = run(command).expect_code(1).json();
+    assert_eq!(report["inputs"][0]["file"], "standard input");
+    assert_same(&UNDISTURBED.export["cases"], &canonical(&report)["cases"], "standard input");
+}
+
+#[test]
+fn a_declared_clock_is_shown_and_moves_only_times_that_no_sensor_wrote() {
+    let state = State::new();
+    let rules = state.write("rule.yml", RULE);
+    let input = state.write("quiet.ndjson", quiet_event(1));
+    let arguments = ["triage", shown(&input), "--rules", shown(&rules), "--clock-offset", "-7h30m"];
+    let text = state.run(&arguments).expect_finished();
+    assert!(
+        text.stdout.contains("clock: -7h30m was added to times that no sensor wrote in UTC, as declared"),
+        "{text:?}"
+    );
+    let report = state.run(&[&arguments[..], &["--json"]].concat()).expect_finished().json();
+    assert_eq!(report["clock_offset"], "-7h30m");
+    let case = state.run(&["cases", "show", "WF-1"]).expect_finished();
+    assert!(case.stdout.contains("2026-11-17T00:30:00"), "{case:?}");
+    let undeclared = state.run(&["triage", SAMPLE, "--json"]).expect_code(1).json();
+    assert_eq!(undeclared["clock_offset"], Value::Null);
+    state.run(&["triage", SAMPLE, "--clock-offset", "later"]).expect_refusal(&["--clock-offset", "+4h"]);
 }
 
 #[test]

@@ -1,23 +1,26 @@
-//! `watchfloor triage FILE…`: logs in, judged cases out.
+//! `watchfloor triage FILE|DIR|-…`: logs in, judged cases out.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::progress::Bar;
 use super::say::{complain, say, say_json};
 use super::{Common, Verdict, cases, render};
-use crate::detection::read::EventLog;
+use crate::detection::clock::ClockOffset;
+use crate::detection::damage::{Damage, Tally};
+use crate::detection::read::{Input, Inputs, LeftOut};
 use crate::detection::sigma::RuleSet;
 use crate::domain::ids::{AlertId, CaseId};
 use crate::floor::assembly::{Stores, assemble};
 use crate::floor::control::Control;
 use crate::floor::faults::{Faults, VARIABLE};
-use crate::floor::import::{Imported, import};
+use crate::floor::import::{Imported, Watch, import_all};
 use crate::floor::ingest::caught_up;
 use crate::floor::queries::{self, CaseThread};
 use crate::floor::shared::Shared;
@@ -26,12 +29,21 @@ use crate::floor::tree::Floor;
 use crate::journal::case_stream::{self, CaseStream};
 use crate::ports::desk::DeskCase;
 
+/// So many files of a folder that are no logs are named one by one.
+const MOST_LEFT_OUT: usize = 20;
+
+/// Of so many inputs each has its line, whatever it gave.
+const MOST_QUIET: usize = 20;
+
 /// What to triage.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Log files: NDJSON as NXLog forwards it, plain or gzip
-    #[arg(required = true, value_name = "FILE")]
+    /// Logs: files (EVTX, NDJSON or JSON lists, plain, gzip or zstd), folders of them, - for standard input
+    #[arg(required = true, value_name = "FILE|DIR|-")]
     files: Vec<PathBuf>,
+    /// What to add to the logs' own times to get UTC, where a log's clock is known to be off: +4h, -7h30m, +05:30
+    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true, value_parser = offset)]
+    clock_offset: Option<SignedDuration>,
     /// Sigma rules: a folder, a file or a tar archive; the shipped rules if left out
     #[arg(long, value_name = "DIR|ARCHIVE")]
     rules: Option<PathBuf>,
@@ -45,10 +57,15 @@ pub struct Arguments {
 /// When an input cannot be used, the folder is in use, or the floor breaks down. What was recorded stays, and the
 /// same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { files, rules: rules_from, common: Common { data, json } } = arguments;
+    let Arguments { files, clock_offset, rules: rules_from, common: Common { data, json } } = arguments;
     // Every input is looked at before anything is written.
-    let logs: Vec<(PathBuf, EventLog)> =
-        files.into_iter().map(|file| Ok((file.clone(), EventLog::open(&file)?))).collect::<Result<_>>()?;
+    let Inputs { logs, left_out } = tokio::task::spawn_blocking(move || Inputs::find(&files)).await??;
+    for LeftOut { file, reason } in left_out.iter().take(MOST_LEFT_OUT) {
+        complain(format!("{file} is left out: {reason}"));
+    }
+    if left_out.len() > MOST_LEFT_OUT {
+        complain(format!("{} more files are left out, which are no logs either", left_out.len() - MOST_LEFT_OUT));
+    }
     let rules = match &rules_from {
         Some(path) => RuleSet::load(path)?,
         None => RuleSet::builtin(),
@@ -71,15 +88,15 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let stores = Stores::open(folder.path(), &faults)?;
     let control = Control::open(folder.path(), stores.clone()).await?;
     let shared = assemble(&folder, stores.clone(), faults).await?;
-    let mut bar = Bar::over(logs.iter().map(|(_, log)| log.progress()).collect());
+    let watch = Arc::new(Watch::default());
+    // One pipe among them, and nobody knows how much is to come.
+    let total = logs.iter().map(Input::size).sum();
+    let mut bar = Bar::over(watch.clone(), total);
     let floor = Floor::start(shared.clone()).await?;
 
-    let mut inputs = Vec::new();
+    let clock = clock_offset.map_or(ClockOffset::NONE, ClockOffset::new);
     let rules = Arc::new(rules);
-    for (path, log) in logs {
-        let imported = import(&shared, log, &path, rules.clone()).await;
-        inputs.push((path.clone(), imported.with_context(|| path.display().to_string())?));
-    }
+    let inputs = import_all(&shared, logs, clock, rules.clone(), &watch).await?;
     caught_up(&shared).await?;
     bar.investigating();
     floor.at_rest().await?;
@@ -94,11 +111,9 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         for case in &shown {
             threads.push(queries::thread(&stores, case.id).await?);
         }
-        say_json(&report(&inputs, rules.len(), &threads))?;
+        say_json(&report(&inputs, &left_out, clock_offset, rules.len(), &threads))?;
     } else {
-        for (path, imported) in &inputs {
-            say(summary(path, imported, rules.len()))?;
-        }
+        say(summaries(&inputs, clock_offset, rules.len()))?;
         if shown.is_empty() {
             say("No rule matched: nothing was investigated. That is not a clean bill of health.")?;
         } else {
@@ -130,46 +145,124 @@ async fn of_alerts(shared: &Shared, all: &[DeskCase], alerts: &BTreeSet<AlertId>
     Ok(all.iter().filter(is_shown).cloned().collect())
 }
 
+/// What each input gave. Of many inputs, those of which there is nothing to say are summed up.
+fn summaries(inputs: &[(String, Imported)], clock: Option<SignedDuration>, rules: usize) -> String {
+    let few = inputs.len() <= MOST_QUIET;
+    let is_told = |imported: &Imported| few || !imported.alerts.is_empty() || !imported.damage.is_none();
+    let (told, quiet): (Vec<_>, Vec<_>) = inputs.iter().partition(|(_, imported)| is_told(imported));
+    let mut lines: Vec<String> = told.iter().map(|(file, imported)| summary(file, imported, rules)).collect();
+    if !quiet.is_empty() {
+        let events: u64 = quiet.iter().map(|(_, imported)| imported.events).sum();
+        lines.push(format!("{} more files: {events} events, 0 alerts", quiet.len()));
+    }
+    if let Some(clock) = clock {
+        let told = format!("{} was added to times that no sensor wrote in UTC, as declared", signed(clock));
+        let known = inputs.iter().any(|(_, imported)| imported.known > 0);
+        let kept = if known { "; events known already kept theirs" } else { "" };
+        lines.push(format!("clock: {told}{kept}"));
+    }
+    lines.join("\n")
+}
+
 /// What an input gave, in a line; what was wrong with it in further ones.
-fn summary(path: &std::path::Path, imported: &Imported, rules: usize) -> String {
-    let known = match imported.known {
+fn summary(file: &str, imported: &Imported, rules: usize) -> String {
+    let Imported { events, known, alerts, damage } = imported;
+    let known = match known {
         0 => String::new(),
         known => format!(" ({known} of them known already)"),
     };
-    let mut text = format!(
-        "{}: {} events{known}, {} alerts, {rules} rules loaded",
-        path.display(),
-        imported.events,
-        imported.alerts.len()
-    );
-    for (fault, tally) in imported.damage.broken() {
-        text.push_str(&format!(
-            "\n  {} lines skipped, {fault}; first in line {}: {}",
-            tally.count, tally.first_line, tally.first_reason
-        ));
-    }
-    if let Some(cut) = imported.damage.truncation() {
+    let mut text = format!("{file}: {events} events{known}, {} alerts, {rules} rules loaded", alerts.len());
+    let mut tell = |what: String, Tally { count, first, first_reason }: &Tally| {
+        let (records, first) = (if *count == 1 { "record" } else { "records" }, format!("first in {first}"));
+        text.push_str(&format!("\n  {count} {records} {what}; {first}: {first_reason}"));
+    };
+    damage.broken().iter().for_each(|(fault, tally)| tell(format!("skipped, {fault}"), tally));
+    damage.flawed().iter().for_each(|(flaw, tally)| tell(format!("not read word for word: {flaw}"), tally));
+    if let Some(cut) = damage.truncation() {
         text.push_str(&format!("\n  the file is cut short: {cut}; what came before was judged"));
     }
     text
 }
 
-fn report(inputs: &[(PathBuf, Imported)], rules: usize, cases: &[CaseThread]) -> serde_json::Value {
+fn report(
+    inputs: &[(String, Imported)],
+    left_out: &[LeftOut],
+    clock: Option<SignedDuration>,
+    rules: usize,
+    cases: &[CaseThread],
+) -> serde_json::Value {
+    let tally = |name: &str, kind: String, Tally { count, first, first_reason }: &Tally| json!({name: kind, "records": count, "first": first.to_string(), "reason": first_reason});
+    let skipped = |damage: &Damage| -> Vec<_> {
+        damage.broken().iter().map(|(fault, found)| tally("fault", fault.to_string(), found)).collect()
+    };
+    let flawed = |damage: &Damage| -> Vec<_> {
+        damage.flawed().iter().map(|(flaw, found)| tally("flaw", flaw.to_string(), found)).collect()
+    };
     let inputs: Vec<_> = inputs
         .iter()
-        .map(|(path, imported)| {
-            let broken: Vec<_> = imported.damage.broken().iter().map(|(fault, tally)| {
-                json!({"fault": fault.to_string(), "lines": tally.count, "first_line": tally.first_line, "reason": tally.first_reason})
-            }).collect();
+        .map(|(file, Imported { events, known, alerts, damage })| {
             json!({
-                "file": path.display().to_string(),
-                "events": imported.events,
-                "known": imported.known,
-                "alerts": imported.alerts.len(),
-                "skipped": broken,
-                "cut_short": imported.damage.truncation(),
+                "file": file,
+                "events": events,
+                "known": known,
+                "alerts": alerts.len(),
+                "skipped": skipped(damage),
+                "not_word_for_word": flawed(damage),
+                "cut_short": damage.truncation(),
             })
         })
         .collect();
-    json!({ "inputs": inputs, "rules": rules, "cases": cases })
+    let left_out: Vec<_> =
+        left_out.iter().map(|left| json!({"file": left.file, "reason": left.reason.to_string()})).collect();
+    json!({
+        "inputs": inputs, "left_out": left_out, "clock_offset": clock.map(signed), "rules": rules, "cases": cases,
+    })
+}
+
+/// A declared offset: `+4h`, `-7h 30m`, `+05:30`.
+fn offset(text: &str) -> Result<SignedDuration, String> {
+    let parsed = text.parse().ok().or_else(|| {
+        let (sign, digits) = match text.strip_prefix('-') {
+            Some(rest) => (-1, rest),
+            None => (1, text.strip_prefix('+').unwrap_or(text)),
+        };
+        let (hours, minutes) = digits.split_once(':')?;
+        let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
+        (minutes < 60).then(|| SignedDuration::from_mins(sign * (i64::from(hours) * 60 + i64::from(minutes))))
+    });
+    // More is no time zone and no clock set for the wrong half of the day.
+    parsed
+        .filter(|offset: &SignedDuration| offset.abs() <= SignedDuration::from_hours(48))
+        .ok_or_else(|| "give hours and minutes with a sign, as in +4h, -7h30m or +05:30, and no more than 48h".into())
+}
+
+/// `+4h`, `-7h30m`: as it is declared.
+fn signed(offset: SignedDuration) -> String {
+    let sign = if offset.is_negative() { '-' } else { '+' };
+    let minutes = offset.as_mins().unsigned_abs();
+    match minutes % 60 {
+        0 => format!("{sign}{}h", minutes / 60),
+        rest => format!("{sign}{}h{rest}m", minutes / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_read_in_the_ways_people_write_it() {
+        let minutes = |text: &str| offset(text).map(|offset| offset.as_mins());
+        assert_eq!(minutes("+4h"), Ok(240));
+        assert_eq!(minutes("-7h"), Ok(-420));
+        assert_eq!(minutes("-7h30m"), Ok(-450));
+        assert_eq!(minutes("+05:30"), Ok(330));
+        assert_eq!(minutes("-05:30"), Ok(-330));
+        assert_eq!(minutes("PT4H"), Ok(240));
+        for wrong in ["", "four", "+4", "+5:75", "+49h", "-9000000000h", "--4h", "+-5:30"] {
+            assert!(offset(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(offset("-7h30m").map(signed).as_deref(), Ok("-7h30m"));
+        assert_eq!(offset("+4h").map(signed).as_deref(), Ok("+4h"));
+    }
 }

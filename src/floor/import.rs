@@ -1,29 +1,38 @@
-//! Import: a log file's records become stored events, and what the rules see in them becomes alerts.
+//! Import: logs become stored events, and what the rules see in them becomes alerts.
 //!
-//! Importing a file again changes nothing, so an import that was cut short is simply repeated.
+//! A reader cuts the logs into pieces. Workers turn pieces into events and look at them with the rules, several at a
+//! time. What they found is stored in the order of the logs, beside their work. How much is under way is bounded, so
+//! that a log of any size takes the same memory. Importing a file again changes nothing, so an import that was cut
+//! short is simply repeated.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::ingest::{IngestError, ingest};
 use super::shared::Shared;
-use crate::detection::damage::Damage;
-use crate::detection::read::{EventLog, ReadError};
+use crate::detection::clock::ClockOffset;
+use crate::detection::damage::{Broken, Damage, Fault};
+use crate::detection::read::{
+    Batch, EventLog, Input, LONGEST_RECORD, Piece, ReadError, Source, keep_true_quotes, seen_by_rules,
+};
 use crate::detection::sigma::RuleSet;
 use crate::domain::alert::Alert;
 use crate::domain::event::Event;
 use crate::domain::ids::AlertId;
 
-/// Events that are stored together.
-const BATCH: usize = 500;
+/// Bytes of text that may be under way: ordinary pieces are far smaller, and the largest record passes alone.
+const UNDER_WAY: usize = LONGEST_RECORD;
 
-/// Batches that may wait to be stored: reading stops until there is room.
-const WAITING: usize = 4;
-
-/// What an import did.
+/// What an import did with a log.
 #[derive(Debug, Default)]
 pub struct Imported {
     /// Events read.
@@ -52,39 +61,171 @@ pub enum ImportError {
     Broke(String),
 }
 
+/// How far an import has come, for whoever watches it. It counts what is stored, not what was merely read.
+#[derive(Debug, Default)]
+pub struct Watch {
+    bytes: AtomicU64,
+    events: AtomicU64,
+}
+
+impl Watch {
+    /// Bytes of the files, packed where a file is, whose events are stored.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Events that are stored, the ones known before among them.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+}
+
 /// Reads a log to its end.
 ///
 /// # Errors
 /// See [`ImportError`].
 pub async fn import(shared: &Shared, log: EventLog, path: &Path, rules: Arc<RuleSet>) -> Result<Imported, ImportError> {
-    let (batches, mut waiting) = mpsc::channel::<(Vec<Event>, Vec<Alert>)>(WAITING);
-    let reading = tokio::task::spawn_blocking(move || read(log, &rules, &batches));
-    let mut imported = Imported::default();
-    while let Some((events, alerts)) = waiting.recv().await {
-        imported.events += events.len() as u64;
-        imported.alerts.extend(alerts.iter().map(|alert| alert.id.clone()));
-        imported.known += ingest(shared, events, alerts).await?.known;
-    }
-    imported.damage = reading.await.map_err(|_| ImportError::Broke(path.display().to_string()))?;
-    Ok(imported)
+    let clock = log.source().clock;
+    let all = import_all(shared, vec![log.into()], clock, rules, &Watch::default()).await?;
+    all.into_iter().next().map(|(_, imported)| imported).ok_or_else(|| ImportError::Broke(path.display().to_string()))
 }
 
-/// Reads and detects on a thread of its own, as fast as batches are stored.
-fn read(mut log: EventLog, rules: &RuleSet, batches: &mpsc::Sender<(Vec<Event>, Vec<Alert>)>) -> Damage {
-    let (mut events, mut alerts) = (Vec::with_capacity(BATCH), Vec::new());
-    for event in &mut log {
-        alerts.extend(rules.detect(&event));
-        events.push(event);
-        if events.len() == BATCH {
-            let batch = (std::mem::take(&mut events), std::mem::take(&mut alerts));
-            if batches.blocking_send(batch).is_err() {
-                return log.damage().clone();
+/// Reads logs to their ends, one after another: small ones are worked on side by side, and what becomes of them is
+/// the same. `clock` is declared of all of them. Gives each with its name.
+///
+/// # Errors
+/// See [`ImportError`].
+pub async fn import_all(
+    shared: &Shared,
+    inputs: Vec<Input>,
+    clock: ClockOffset,
+    rules: Arc<RuleSet>,
+    watch: &Watch,
+) -> Result<Vec<(String, Imported)>, ImportError> {
+    let workers = std::thread::available_parallelism().map_or(2, NonZero::get);
+    let (steps, mut in_order) = mpsc::channel(workers);
+    let reading = spawn_blocking(move || read(inputs, clock, &rules, &steps));
+    let mut all: Vec<(String, Imported)> = Vec::new();
+    // Bytes of the logs that are done, and of the one that is not.
+    let (mut done, mut read) = (0, 0);
+    while let Some(step) = in_order.recv().await {
+        match (step, all.last_mut()) {
+            (Step::Failed(error), _) => return Err(error.into()),
+            (Step::Opened(name), _) => {
+                all.push((name, Imported::default()));
+                (done, read) = (done + read, 0);
+            }
+            // Every piece comes after its log was opened.
+            (Step::Piece(_), None) => {}
+            (Step::Piece(job), Some((name, imported))) => {
+                let Worked { seen, damage, read: by_now, room } =
+                    job.await.map_err(|_| ImportError::Broke(name.clone()))?;
+                let (events, alerts) = in_turn(seen);
+                let count = events.len() as u64;
+                imported.events += count;
+                imported.alerts.extend(alerts.iter().map(|alert| alert.id.clone()));
+                imported.damage.add(damage);
+                if count > 0 {
+                    imported.known += ingest(shared, events, alerts).await?.known;
+                }
+                drop(room);
+                read = by_now;
+                watch.bytes.store(done + read, Ordering::Relaxed);
+                watch.events.fetch_add(count, Ordering::Relaxed);
             }
         }
     }
-    if !events.is_empty() {
-        // The receiver only goes away when storing failed, which the import reports.
-        let _ = batches.blocking_send((events, alerts));
+    let last = all.last().map(|(name, _)| name.clone()).unwrap_or_default();
+    reading.await.map_err(|_| ImportError::Broke(last))?;
+    Ok(all)
+}
+
+/// What the reader hands on, in the order of the logs.
+enum Step {
+    /// A log begins.
+    Opened(String),
+    /// A piece of it is being worked on.
+    Piece(JoinHandle<Worked>),
+    /// It is no longer what it was when it was looked at.
+    Failed(ReadError),
+}
+
+/// What a worker made of a piece.
+struct Worked {
+    seen: Vec<Seen>,
+    damage: Damage,
+    /// Bytes of the file that were read by its end.
+    read: u64,
+    /// Given back once it is stored.
+    room: OwnedSemaphorePermit,
+}
+
+/// An event, and what the rules saw in it alone.
+struct Seen {
+    event: Event,
+    found: Vec<Alert>,
+    /// The rules did not see the whole of it.
+    shortened: bool,
+}
+
+/// Takes the events one after another, in the order of the log: here whatever looks at several of them belongs.
+fn in_turn(seen: Vec<Seen>) -> (Vec<Event>, Vec<Alert>) {
+    let (mut events, mut alerts) = (Vec::with_capacity(seen.len()), Vec::new());
+    for Seen { event, mut found, shortened } in seen {
+        if shortened {
+            found.iter_mut().for_each(|alert| keep_true_quotes(alert, &event));
+        }
+        alerts.extend(found);
+        events.push(event);
     }
-    log.damage().clone()
+    (events, alerts)
+}
+
+/// Cuts the logs into pieces and has them worked on, as fast as they are stored.
+fn read(inputs: Vec<Input>, clock: ClockOffset, rules: &Arc<RuleSet>, steps: &mpsc::Sender<Step>) {
+    let under_way = Arc::new(Semaphore::new(UNDER_WAY));
+    for input in inputs {
+        // Whoever receives the steps only goes away when storing failed, which the import reports.
+        let mut log = match input.open(clock) {
+            Ok(log) => log,
+            Err(error) => return drop(steps.blocking_send(Step::Failed(error))),
+        };
+        let source = Arc::new(log.source().clone());
+        if steps.blocking_send(Step::Opened(source.file.clone())).is_err() {
+            return;
+        }
+        while let Some(piece) = log.next_piece() {
+            // It fits: `UNDER_WAY` is far from the largest number.
+            let size = u32::try_from(piece.size().clamp(1, UNDER_WAY)).unwrap_or(u32::MAX);
+            let room = Handle::current().block_on(under_way.clone().acquire_many_owned(size));
+            // Nobody closes it.
+            let Ok(room) = room else { return };
+            let (source, rules) = (source.clone(), rules.clone());
+            let job = spawn_blocking(move || work(piece, &source, &rules, room));
+            if steps.blocking_send(Step::Piece(job)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn work(piece: Piece, source: &Source, rules: &RuleSet, room: OwnedSemaphorePermit) -> Worked {
+    let read = piece.read();
+    let Batch { events, mut damage, place } = piece.events(source);
+    let mut seen = Vec::with_capacity(events.len());
+    for event in events {
+        let shown = seen_by_rules(&event);
+        let shortened = matches!(shown, Cow::Owned(_));
+        // An event that breaks the rules' engine costs its own alerts, and is counted.
+        let found = catch_unwind(AssertUnwindSafe(|| rules.detect(&shown))).unwrap_or_else(|_| {
+            let told = "it is stored and was not judged: please report it with the rules that were used";
+            damage.count(place(event.origin.line), Broken::new(Fault::RulesBroke, told));
+            Vec::new()
+        });
+        drop(shown);
+        seen.push(Seen { found, shortened, event });
+    }
+    Worked { seen, damage, read, room }
 }

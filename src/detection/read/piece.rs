@@ -1,0 +1,144 @@
+//! A piece of a log: some whole records, still as they were read, so that several pieces can be worked on at once.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::{Value, json};
+
+use super::evtx;
+use super::long_values::has_long_value;
+use super::record::{self, Record};
+use crate::detection::clock::ClockOffset;
+use crate::detection::damage::{Broken, Damage, Fault, Flaw, Place};
+use crate::detection::normalise::normalise;
+use crate::domain::event::{Event, Origin};
+
+/// Some whole records of a log, in its order, and what was wrong between them.
+#[derive(Debug, Default)]
+pub struct Piece {
+    pub(super) content: Content,
+    /// What was wrong with what gave no record.
+    pub(super) damage: Damage,
+    /// Bytes of the file that were read by the end of this piece.
+    pub(super) read: u64,
+}
+
+/// The records of a piece.
+#[derive(Debug, Default)]
+pub(super) enum Content {
+    /// None: the piece only tells of damage.
+    #[default]
+    Nothing,
+    /// JSON texts, each with its place.
+    Texts { text: Vec<u8>, records: Vec<(Place, Range<usize>)> },
+    /// Chunks of a Windows event log, each with its number.
+    Chunks(Vec<(u64, Vec<u8>)>),
+}
+
+/// What a piece gave.
+#[derive(Debug)]
+pub struct Batch {
+    /// Its events, in the log's order.
+    pub events: Vec<Event>,
+    /// What was wrong with it.
+    pub damage: Damage,
+    /// What its events' numbers count: the place of an event in the log, by its origin's number.
+    pub place: fn(u64) -> Place,
+}
+
+/// Of which log a piece is.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The input's name as it was given.
+    pub file: String,
+    /// What its clock is declared to be off by.
+    pub clock: ClockOffset,
+}
+
+impl Piece {
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match &self.content {
+            Content::Nothing => 0,
+            Content::Texts { text, .. } => text.len(),
+            Content::Chunks(chunks) => chunks.iter().map(|(_, chunk)| chunk.len()).sum(),
+        }
+    }
+
+    /// Bytes of the file that were read by its end, packed if the file is.
+    #[must_use]
+    pub const fn read(&self) -> u64 {
+        self.read
+    }
+
+    /// Its records become events.
+    #[must_use]
+    pub fn events(self, source: &Source) -> Batch {
+        let place = match &self.content {
+            Content::Texts { records, .. } if matches!(records.first(), Some((Place::Element(_), _))) => Place::Element,
+            Content::Texts { .. } | Content::Nothing => Place::Line,
+            Content::Chunks(_) => Place::Record,
+        };
+        let mut batch = Batch { events: Vec::new(), damage: self.damage, place };
+        let Batch { events, damage, .. } = &mut batch;
+        self.content.records(&mut |place, record| {
+            match record.and_then(|record| event(record, place, source)) {
+                Ok((event, flaws)) => {
+                    flaws.into_iter().for_each(|(flaw, reason)| damage.note(place, flaw, reason));
+                    events.push(event);
+                }
+                Err(broken) => damage.count(place, broken),
+            }
+            true
+        });
+        batch
+    }
+}
+
+impl Content {
+    /// Shows the records one after another until `each` says that it has seen enough.
+    pub(super) fn records(&self, each: &mut dyn FnMut(Place, Result<Record, Broken>) -> bool) {
+        match self {
+            Self::Nothing => {}
+            Self::Texts { text, records } => {
+                for (place, range) in records {
+                    // A range is cut from this text, whole.
+                    let text = text.get(range.clone()).unwrap_or_default();
+                    if !each(*place, record::parse(text)) {
+                        return;
+                    }
+                }
+            }
+            Self::Chunks(chunks) => {
+                for (number, chunk) in chunks {
+                    if !evtx::records(*number, chunk, each) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The event of a record, with the record's flaws, which the event itself names in `log.flags` as well.
+pub(super) fn event(record: Record, place: Place, source: &Source) -> Result<(Event, Vec<(Flaw, String)>), Broken> {
+    let Record { fields, mut flaws } = record;
+    let origin = Origin { file: source.file.clone(), line: place.number() };
+    // A record that breaks the code that reads it costs itself and no other.
+    let normalised = catch_unwind(AssertUnwindSafe(|| normalise(&fields, origin, source.clock)));
+    let mut event = normalised.unwrap_or_else(|_| {
+        Err(Broken::new(Fault::ReaderBroke, "a fault of watchfloor itself: please report it with the record"))
+    })?;
+    if let Some(field) = has_long_value(&event.document) {
+        flaws.push((Flaw::LongValue, format!("`{field}`")));
+    }
+    if !flaws.is_empty() {
+        let flags: Vec<Value> = flaws.iter().map(|(flaw, _)| flaw.to_string().into()).collect();
+        let log = event.document.entry("log").or_insert_with(|| json!({}));
+        if let Some(log) = log.as_object_mut() {
+            log.insert("flags".into(), flags.into());
+        }
+    }
+    Ok((event, flaws))
+}
