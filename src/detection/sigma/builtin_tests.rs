@@ -56,7 +56,7 @@ pub(super) fn folder() -> PathBuf {
 }
 
 /// Every rule file below a folder, by the stem of its name.
-fn rule_files(folder: &Path) -> BTreeMap<String, PathBuf> {
+pub(super) fn rule_files(folder: &Path) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).expect("the folder is there") {
         let path = entry.expect("an entry").path();
