@@ -6,6 +6,8 @@
 
 mod alerts;
 #[cfg(test)]
+mod builtin_correlations;
+#[cfg(test)]
 mod builtin_tests;
 mod load;
 mod route;

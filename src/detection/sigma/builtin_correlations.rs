@@ -1,0 +1,131 @@
+//! Every correlation that comes with the program fires on its sequences of events, and keeps quiet on their benign
+//! twins. The sequences are those of `rules/tests/`, counted by the Sigma engine's own correlation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rsigma_eval::{CorrelationConfig, CorrelationEngine};
+use rsigma_parser::{SigmaCollection, parse_sigma_yaml};
+use serde::Deserialize;
+
+use super::builtin_tests::{WrittenEvent, examples_text, folder, rule_files};
+use super::*;
+
+/// An event, or several alike, of a sequence.
+#[derive(Debug, Deserialize)]
+struct Step {
+    /// Seconds after the sequence began.
+    #[serde(default)]
+    after: f64,
+    /// How often it happens, numbered from 0.
+    #[serde(default = "once")]
+    times: u32,
+    /// Seconds between one time and the next.
+    #[serde(default)]
+    every: f64,
+    #[serde(flatten)]
+    event: WrittenEvent,
+}
+
+const fn once() -> u32 {
+    1
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sequence {
+    why: String,
+    events: Vec<Step>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Examples {
+    positive: Vec<Sequence>,
+    negative: Vec<Sequence>,
+    /// Correlations of the same file, besides its last, that fire on a positive sequence, each with its reason.
+    #[serde(default)]
+    fires: BTreeMap<String, String>,
+}
+
+/// The rules of a correlation file and the sequences beside it.
+fn correlations() -> Vec<(String, SigmaCollection, Examples)> {
+    let files = rule_files(&folder().join("correlations"));
+    let read = |(stem, path): (String, _)| {
+        let text = std::fs::read_to_string(path).expect("a readable file");
+        let rules = parse_sigma_yaml(&text).expect("a sound file");
+        assert!(rules.errors.is_empty(), "{stem}: {:?}", rules.errors);
+        let examples = serde_json::from_str(&examples_text(&stem));
+        let examples = examples.unwrap_or_else(|error| panic!("rules/tests/{stem}.json: {error}"));
+        (stem, rules, examples)
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// The titles of the correlations that fire on a sequence.
+fn fired(rules: &SigmaCollection, sequence: &Sequence) -> BTreeSet<String> {
+    const BEGIN: f64 = 1_772_438_400.0;
+    let mut engine = CorrelationEngine::new(CorrelationConfig::default());
+    engine.add_collection(rules).expect("sound rules");
+    let mut events = Vec::new();
+    for step in &sequence.events {
+        events
+            .extend((0..step.times).map(|n| (BEGIN + step.after + f64::from(n) * step.every, step.event.numbered(n))));
+    }
+    events.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let mut fired = BTreeSet::new();
+    for (seconds, event) in &events {
+        #[expect(clippy::cast_possible_truncation, reason = "the engine counts whole seconds")]
+        let results = engine.process_event_at(&View::of(event), *seconds as i64);
+        fired.extend(
+            results.into_iter().filter(|result| result.is_correlation()).map(|result| result.header.rule_title),
+        );
+    }
+    fired
+}
+
+#[test]
+fn every_correlation_fires_on_its_sequences_and_keeps_quiet_on_their_benign_twins() {
+    let mut wrong = Vec::new();
+    for (stem, rules, examples) in correlations() {
+        let last = &rules.correlations.last().expect("a correlation").title;
+        assert!(!examples.positive.is_empty() && !examples.negative.is_empty(), "{stem} has examples of both kinds");
+        for sequence in &examples.positive {
+            let mut expected: BTreeSet<String> = examples.fires.keys().cloned().collect();
+            expected.insert(last.clone());
+            let fired = fired(&rules, sequence);
+            if fired != expected {
+                wrong.push(format!("{stem}: {fired:?} on \"{}\"", sequence.why));
+            }
+        }
+        for sequence in &examples.negative {
+            let fired = fired(&rules, sequence);
+            if !fired.is_empty() {
+                wrong.push(format!("{stem}: {fired:?} on \"{}\"", sequence.why));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_correlation_has_a_complete_card_and_counts_rules_of_its_own_file() {
+    let files = correlations();
+    assert!(files.len() >= 10, "{}", files.len());
+    for (stem, rules, _) in files {
+        let known: BTreeSet<&str> = (rules.rules.iter().filter_map(|rule| rule.name.as_deref()))
+            .chain(rules.correlations.iter().filter_map(|rule| rule.name.as_deref()))
+            .collect();
+        for rule in &rules.rules {
+            assert_eq!(rule.level, Some(rsigma_parser::Level::Informational), "{stem}: {}", rule.title);
+        }
+        for rule in &rules.correlations {
+            let title = &rule.title;
+            assert!(rule.rules.iter().all(|counted| known.contains(counted.as_str())), "{stem}: {title}");
+            assert!(!rule.generate && rule.level.is_some() && rule.status.is_some(), "{stem}: {title}");
+            assert!(rule.id.as_ref().is_some_and(|id| id.len() == 36), "{stem}: {title}");
+            assert_eq!(rule.author.as_deref(), Some("watchfloor"), "{stem}: {title}");
+            assert!(rule.description.as_deref().is_some_and(|text| text.contains("Intent:")), "{stem}: {title}");
+            assert!(!rule.falsepositives.is_empty() && !rule.tags.is_empty(), "{stem}: {title}");
+        }
+    }
+}
