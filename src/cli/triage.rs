@@ -12,12 +12,12 @@ use super::progress::Bar;
 use super::say::{complain, say, say_json};
 use super::{Common, Verdict, cases, render};
 use crate::detection::read::EventLog;
-use crate::detection::sigma::RuleSet;
+use crate::detection::sigma::{Detector, RuleSet};
 use crate::domain::ids::{AlertId, CaseId};
 use crate::floor::assembly::{Stores, assemble};
 use crate::floor::control::Control;
 use crate::floor::faults::{Faults, VARIABLE};
-use crate::floor::import::{Imported, import};
+use crate::floor::import::{Imported, import, settle};
 use crate::floor::ingest::caught_up;
 use crate::floor::queries::{self, CaseThread};
 use crate::floor::shared::Shared;
@@ -76,17 +76,20 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
 
     let mut inputs = Vec::new();
     let rules = Arc::new(rules);
+    let mut detector = Detector::new(rules.clone());
     for (path, log) in logs {
-        let imported = import(&shared, log, &path, rules.clone()).await;
+        let imported = import(&shared, log, &path, &mut detector).await;
         inputs.push((path.clone(), imported.with_context(|| path.display().to_string())?));
     }
+    let settled = settle(&shared, &mut detector).await?;
     caught_up(&shared).await?;
     bar.investigating();
     floor.at_rest().await?;
     floor.stop().await;
     drop((bar, control));
 
-    let alerts: BTreeSet<AlertId> = inputs.iter().flat_map(|(_, imported)| imported.alerts.clone()).collect();
+    let alerts: BTreeSet<AlertId> =
+        inputs.iter().flat_map(|(_, imported)| imported.alerts.clone()).chain(settled.clone()).collect();
     let all = queries::cases(&stores).await?;
     let shown = of_alerts(&shared, &all, &alerts).await?;
     if json {
@@ -94,10 +97,13 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         for case in &shown {
             threads.push(queries::thread(&stores, case.id).await?);
         }
-        say_json(&report(&inputs, rules.len(), &threads))?;
+        say_json(&report(&inputs, settled.len(), rules.len(), &threads))?;
     } else {
         for (path, imported) in &inputs {
             say(summary(path, imported, rules.len()))?;
+        }
+        if !settled.is_empty() {
+            say(format!("all files together: {} further alerts", settled.len()))?;
         }
         if shown.is_empty() {
             say("No rule matched: nothing was investigated. That is not a clean bill of health.")?;
@@ -154,7 +160,7 @@ fn summary(path: &std::path::Path, imported: &Imported, rules: usize) -> String 
     text
 }
 
-fn report(inputs: &[(PathBuf, Imported)], rules: usize, cases: &[CaseThread]) -> serde_json::Value {
+fn report(inputs: &[(PathBuf, Imported)], settled: usize, rules: usize, cases: &[CaseThread]) -> serde_json::Value {
     let inputs: Vec<_> = inputs
         .iter()
         .map(|(path, imported)| {
@@ -171,5 +177,5 @@ fn report(inputs: &[(PathBuf, Imported)], rules: usize, cases: &[CaseThread]) ->
             })
         })
         .collect();
-    json!({ "inputs": inputs, "rules": rules, "cases": cases })
+    json!({ "inputs": inputs, "alerts_on_all": settled, "rules": rules, "cases": cases })
 }

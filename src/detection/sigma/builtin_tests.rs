@@ -28,7 +28,7 @@ fn there_are_ten_sound_rules_with_complete_cards() {
     assert_eq!(rules.rejected(), []);
     assert_eq!(rules.unreachable(), []);
     assert_eq!(rules.len(), 10);
-    for card in rules.cards.values() {
+    for card in rules.cards() {
         assert_eq!(card.author.as_deref(), Some("watchfloor"), "{}", card.title);
         assert!(card.level >= Severity::Medium, "{}", card.title);
         assert!(matches!(card.status.as_deref(), Some("test" | "experimental")), "{}", card.title);
