@@ -1,12 +1,11 @@
 //! Import: a log file's records become stored events, and what the rules see in them becomes alerts.
 //!
 //! Importing a file again changes nothing, so an import that was cut short is simply repeated. A detector goes along
-//! from file to file, so that correlations see all of them; [`settle`] ends the import.
+//! from file to file, so that correlations see all of them; `settle` ends the import.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::ingest::{IngestError, ingest};
@@ -15,10 +14,8 @@ use crate::detection::damage::Damage;
 use crate::detection::read::{EventLog, ReadError};
 use crate::detection::sigma::Detector;
 use crate::domain::alert::Alert;
-use crate::domain::entity::HostName;
-use crate::domain::event::{Event, SYSMON};
+use crate::domain::event::Event;
 use crate::domain::ids::AlertId;
-use crate::ports::events::Kind;
 
 /// Events that are stored together.
 const BATCH: usize = 500;
@@ -77,33 +74,6 @@ pub async fn import(
     }
     (imported.damage, *detector) = reading.await.map_err(|_| ImportError::Broke(path.display().to_string()))?;
     Ok(imported)
-}
-
-/// Ends an import: decides what detection held back until all files were read, and records the alerts that come of it.
-/// Returns their ids. Whether a host sent a Sysmon 1 is looked up in the store too, which may know of earlier imports.
-///
-/// # Errors
-/// When the event store or the journal refuses.
-pub async fn settle(shared: &Shared, detector: &mut Detector) -> Result<BTreeSet<AlertId>, IngestError> {
-    let kind = Kind { channel: Some(SYSMON.to_owned()), code: 1 };
-    let watermark = shared.events.watermark().await?;
-    // The store answers for a day on each side; what lies within the same hour is asked once.
-    let mut asked: BTreeMap<(HostName, i64), (Timestamp, Timestamp)> = BTreeMap::new();
-    for (host, time) in detector.standing_in() {
-        let hour = time.as_second().div_euclid(60 * 60);
-        let (first, last) = asked.entry((host.clone(), hour)).or_insert((time, time));
-        (*first, *last) = ((*first).min(time), (*last).max(time));
-    }
-    for ((host, _), (first, last)) in asked {
-        let seen = shared.events.sensor(&host, &kind, first, last, watermark).await?;
-        let around: Vec<Timestamp> = seen.last_before.into_iter().chain(seen.first_after).collect();
-        let within = (seen.count > 0 && around.is_empty()).then_some(first);
-        around.into_iter().chain(within).for_each(|time| detector.sysmon_seen(&host, time));
-    }
-    let alerts = detector.settle();
-    let ids = alerts.iter().map(|alert| alert.id.clone()).collect();
-    ingest(shared, Vec::new(), alerts).await?;
-    Ok(ids)
 }
 
 /// Reads and detects on a thread of its own, as fast as batches are stored.
