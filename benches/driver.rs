@@ -156,6 +156,8 @@ fn alert(case: u32) -> Alert {
             description: None,
             tags: vec![],
             false_positives: vec![],
+            references: vec![],
+            date: None,
         },
         host: HostName::new(host(case)),
         time: Timestamp::UNIX_EPOCH,
@@ -163,6 +165,7 @@ fn alert(case: u32) -> Alert {
         event_kind: "Sysmon 1".into(),
         matched: vec![Quote { field: "winlog.event_data.CommandLine".into(), value: "--collect".into() }],
         entities: vec![],
+        correlated: Default::default(),
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use watchfloor::detection::clock::ClockOffset;
 use watchfloor::detection::read::{EventLog, Inputs};
-use watchfloor::detection::sigma::RuleSet;
+use watchfloor::detection::sigma::{Detector, RuleSet};
 use watchfloor::domain::event::Event;
 use watchfloor::floor::assembly::{Stores, assemble};
 use watchfloor::floor::faults::Faults;
@@ -172,7 +172,7 @@ async fn import_rate(log: &Path, folder: &Path, rules: Arc<RuleSet>) -> f64 {
     let began = Instant::now();
     let inputs = Inputs::find(&[log.to_owned()]).expect("it is a log").logs;
     let imported =
-        import_all(&shared, inputs, ClockOffset::NONE, rules, &Watch::default()).await.expect("it is imported");
+        import_all(&shared, inputs, ClockOffset::NONE, &mut Detector::new(rules), &Watch::default()).await.expect("it is imported");
     let seconds = began.elapsed().as_secs_f64();
     let (_, imported) = &imported[0];
     assert!(imported.damage.is_none(), "{}", imported.damage);

@@ -139,6 +139,8 @@ pub fn alert(id: &str, event: &str, host: &str, seconds: i64) -> Alert {
             description: None,
             tags: vec![],
             false_positives: vec![],
+            references: vec![],
+            date: None,
         },
         host: HostName::new(host),
         time: at(seconds),
@@ -146,6 +148,7 @@ pub fn alert(id: &str, event: &str, host: &str, seconds: i64) -> Alert {
         event_kind: "Sysmon 1".into(),
         matched: vec![],
         entities: vec![],
+        correlated: Default::default(),
     }
 }
 

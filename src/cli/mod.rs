@@ -13,6 +13,7 @@ pub mod cases;
 pub mod journal;
 pub mod progress;
 pub mod render;
+pub mod rules;
 pub mod say;
 pub mod triage;
 
@@ -36,6 +37,9 @@ enum Command {
     /// Check the gatekeeper's audit
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Check Sigma rules, or explain one against an event
+    #[command(subcommand)]
+    Rules(rules::Command),
     /// Check the journal
     #[command(subcommand)]
     Journal(journal::Command),
@@ -70,6 +74,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Triage(arguments) => triage::run(arguments).await,
         Command::Cases(command) => cases::run(command).await,
         Command::Audit(command) => audit::run(command).await,
+        Command::Rules(command) => rules::run(command).await,
         Command::Journal(command) => journal::run(command).await,
     };
     telemetry.shutdown().await;

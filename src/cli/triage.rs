@@ -15,7 +15,7 @@ use super::{Common, Verdict, cases, render};
 use crate::detection::clock::ClockOffset;
 use crate::detection::damage::{Damage, Tally};
 use crate::detection::read::{Input, Inputs, LeftOut};
-use crate::detection::sigma::RuleSet;
+use crate::detection::sigma::{Detector, RuleSet};
 use crate::domain::ids::{AlertId, CaseId};
 use crate::floor::assembly::{Stores, assemble};
 use crate::floor::control::Control;
@@ -23,6 +23,7 @@ use crate::floor::faults::{Faults, VARIABLE};
 use crate::floor::import::{Imported, Watch, import_all};
 use crate::floor::ingest::caught_up;
 use crate::floor::queries::{self, CaseThread};
+use crate::floor::settle::settle;
 use crate::floor::shared::Shared;
 use crate::floor::state_folder::StateFolder;
 use crate::floor::tree::Floor;
@@ -96,14 +97,17 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
 
     let clock = clock_offset.map_or(ClockOffset::NONE, ClockOffset::new);
     let rules = Arc::new(rules);
-    let inputs = import_all(&shared, logs, clock, rules.clone(), &watch).await?;
+    let mut detector = Detector::new(rules.clone());
+    let inputs = import_all(&shared, logs, clock, &mut detector, &watch).await?;
+    let settled = settle(&shared, &mut detector).await?;
     caught_up(&shared).await?;
     bar.investigating();
     floor.at_rest().await?;
     floor.stop().await;
     drop((bar, control));
 
-    let alerts: BTreeSet<AlertId> = inputs.iter().flat_map(|(_, imported)| imported.alerts.clone()).collect();
+    let alerts: BTreeSet<AlertId> =
+        inputs.iter().flat_map(|(_, imported)| imported.alerts.clone()).chain(settled.clone()).collect();
     let all = queries::cases(&stores).await?;
     let shown = of_alerts(&shared, &all, &alerts).await?;
     if json {
@@ -111,9 +115,13 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         for case in &shown {
             threads.push(queries::thread(&stores, case.id).await?);
         }
-        say_json(&report(&inputs, &left_out, clock_offset, rules.len(), &threads))?;
+        let found = Found { inputs: &inputs, left_out: &left_out, settled: settled.len() };
+        say_json(&report(&found, clock_offset, rules.len(), &threads))?;
     } else {
         say(summaries(&inputs, clock_offset, rules.len()))?;
+        if !settled.is_empty() {
+            say(format!("all logs together: {} further alerts", settled.len()))?;
+        }
         if shown.is_empty() {
             say("No rule matched: nothing was investigated. That is not a clean bill of health.")?;
         } else {
@@ -184,9 +192,16 @@ fn summary(file: &str, imported: &Imported, rules: usize) -> String {
     text
 }
 
+/// What the inputs gave.
+struct Found<'a> {
+    inputs: &'a [(String, Imported)],
+    left_out: &'a [LeftOut],
+    /// Alerts on several events together.
+    settled: usize,
+}
+
 fn report(
-    inputs: &[(String, Imported)],
-    left_out: &[LeftOut],
+    found: &Found,
     clock: Option<SignedDuration>,
     rules: usize,
     cases: &[CaseThread],
@@ -198,7 +213,8 @@ fn report(
     let flawed = |damage: &Damage| -> Vec<_> {
         damage.flawed().iter().map(|(flaw, found)| tally("flaw", flaw.to_string(), found)).collect()
     };
-    let inputs: Vec<_> = inputs
+    let inputs: Vec<_> = found
+        .inputs
         .iter()
         .map(|(file, Imported { events, known, alerts, damage })| {
             json!({
@@ -213,9 +229,10 @@ fn report(
         })
         .collect();
     let left_out: Vec<_> =
-        left_out.iter().map(|left| json!({"file": left.file, "reason": left.reason.to_string()})).collect();
+        found.left_out.iter().map(|left| json!({"file": left.file, "reason": left.reason.to_string()})).collect();
     json!({
-        "inputs": inputs, "left_out": left_out, "clock_offset": clock.map(signed), "rules": rules, "cases": cases,
+        "inputs": inputs, "left_out": left_out, "alerts_on_all": found.settled, "clock_offset": clock.map(signed),
+        "rules": rules, "cases": cases,
     })
 }
 

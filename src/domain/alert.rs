@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::attack;
 use super::entity::{Entity, HostName};
 use super::evidence::Quote;
 use super::ids::{AlertId, EventId, RuleId};
@@ -56,36 +57,63 @@ pub struct RuleCard {
     pub tags: Vec<String>,
     /// What its author knows to trigger it wrongly.
     pub false_positives: Vec<String>,
+    /// Where its author read about it.
+    #[serde(default)]
+    pub references: Vec<String>,
+    /// When it was written or, if it says so, last changed, as its author writes dates.
+    #[serde(default)]
+    pub date: Option<String>,
 }
 
 impl RuleCard {
-    /// ATT&CK technique ids among the tags, upper case (`T1059.001`).
+    /// ATT&CK technique ids among the tags, under the numbers of [`attack::VERSION`] (`T1059.001`).
     #[must_use]
     pub fn techniques(&self) -> Vec<String> {
-        let is_technique = |id: &str| {
-            id.strip_prefix('t').is_some_and(|digits| {
-                digits.starts_with(|c: char| c.is_ascii_digit())
-                    && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
-            })
-        };
-        self.tags
-            .iter()
-            .filter_map(|tag| tag.strip_prefix("attack."))
-            .filter(|id| is_technique(id))
-            .map(str::to_uppercase)
-            .collect()
+        attack::techniques(&self.tags)
     }
 
-    /// ATT&CK tactic names among the tags (`lateral-movement`).
+    /// ATT&CK tactics among the tags, by the names of [`attack::VERSION`] (`lateral-movement`).
     #[must_use]
     pub fn tactics(&self) -> Vec<String> {
-        let numbered = |name: &str| name.chars().nth(1).is_some_and(|c| c.is_ascii_digit());
-        self.tags
-            .iter()
-            .filter_map(|tag| tag.strip_prefix("attack."))
-            .filter(|name| !numbered(name))
-            .map(|name| name.replace('_', "-"))
-            .collect()
+        attack::tactics(&self.tags)
+    }
+}
+
+/// Most events of a correlation that its alert names.
+pub const MOST_CORRELATED: usize = 50;
+
+/// The events that made a correlation's alert. Empty for an alert on a single event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correlated {
+    events: Vec<EventId>,
+    total: u64,
+}
+
+impl Correlated {
+    /// Takes the events in order of time; of more than [`MOST_CORRELATED`] the first ones are named.
+    #[must_use]
+    pub fn new(mut events: Vec<EventId>) -> Self {
+        let total = events.len() as u64;
+        events.truncate(MOST_CORRELATED);
+        Self { events, total }
+    }
+
+    /// The events that are named, in order of time.
+    #[must_use]
+    pub fn events(&self) -> &[EventId] {
+        &self.events
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The alert rests on one event.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.total == 0
     }
 }
 
@@ -102,7 +130,7 @@ pub struct Alert {
     pub host: HostName,
     /// When it happened.
     pub time: Timestamp,
-    /// The event that matched.
+    /// The event that matched; of a correlation, the one that completed it.
     pub event: EventId,
     /// `Sysmon 1`: what kind of event matched.
     pub event_kind: String,
@@ -110,6 +138,9 @@ pub struct Alert {
     pub matched: Vec<Quote>,
     /// The entities of the event, by which alerts are grouped.
     pub entities: Vec<Entity>,
+    /// All events of a correlation.
+    #[serde(default, skip_serializing_if = "Correlated::is_empty")]
+    pub correlated: Correlated,
 }
 
 #[cfg(test)]
@@ -117,26 +148,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn techniques_and_tactics_are_told_apart() {
-        let tags = [
-            "attack.t1059.001",
-            "attack.lateral_movement",
-            "attack.g0007",
-            "attack.s0029",
-            "cve.2021.44228",
-            "attack.tzz",
-        ];
-        let card = RuleCard {
-            id: RuleId::new("r"),
-            title: "t".into(),
-            author: None,
-            level: Severity::High,
-            status: None,
-            description: None,
-            tags: tags.map(str::to_owned).to_vec(),
-            false_positives: vec![],
-        };
-        assert_eq!(card.techniques(), ["T1059.001"]);
-        assert_eq!(card.tactics(), ["lateral-movement", "tzz"]);
+    fn an_alert_of_an_earlier_version_is_still_read() {
+        let card = r#"{"id":"r","title":"t","author":null,"level":"high","status":null,"description":null,
+            "tags":["attack.t1562.001","attack.defense_evasion"],"false_positives":[]}"#;
+        let card: RuleCard = serde_json::from_str(card).expect("a card without references and date");
+        assert_eq!((card.references.len(), card.date.as_deref()), (0, None));
+        assert_eq!(card.techniques(), ["T1685"]);
+        assert_eq!(card.tactics(), ["defense-impairment"]);
+    }
+
+    #[test]
+    fn a_correlation_names_some_events_and_counts_all() {
+        let events: Vec<EventId> = (0..MOST_CORRELATED + 7).map(|number| EventId::new(number.to_string())).collect();
+        let correlated = Correlated::new(events);
+        assert_eq!((correlated.events().len(), correlated.total()), (MOST_CORRELATED, MOST_CORRELATED as u64 + 7));
+        assert!(!correlated.is_empty() && Correlated::default().is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! The words of the floor as types: pure rules and no input or output, so that every law can be tested here.
 
 pub mod alert;
+pub mod attack;
 pub mod case;
 pub mod containment;
 pub mod draft;

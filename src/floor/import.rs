@@ -3,7 +3,8 @@
 //! A reader cuts the logs into pieces. Workers turn pieces into events and look at them with the rules, several at a
 //! time. What they found is stored in the order of the logs, beside their work. How much is under way is bounded, so
 //! that a log of any size takes the same memory. Importing a file again changes nothing, so an import that was cut
-//! short is simply repeated.
+//! short is simply repeated. A detector goes along from log to log, so that correlations see all of them;
+//! [`settle`](super::settle::settle) ends the import.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -24,7 +25,7 @@ use crate::detection::damage::{Broken, Damage, Fault};
 use crate::detection::read::{
     Batch, EventLog, Input, LONGEST_RECORD, Piece, ReadError, Source, keep_true_quotes, seen_by_rules,
 };
-use crate::detection::sigma::RuleSet;
+use crate::detection::sigma::{Detector, Match, RuleSet};
 use crate::domain::alert::Alert;
 use crate::domain::event::Event;
 use crate::domain::ids::AlertId;
@@ -86,9 +87,14 @@ impl Watch {
 ///
 /// # Errors
 /// See [`ImportError`].
-pub async fn import(shared: &Shared, log: EventLog, path: &Path, rules: Arc<RuleSet>) -> Result<Imported, ImportError> {
+pub async fn import(
+    shared: &Shared,
+    log: EventLog,
+    path: &Path,
+    detector: &mut Detector,
+) -> Result<Imported, ImportError> {
     let clock = log.source().clock;
-    let all = import_all(shared, vec![log.into()], clock, rules, &Watch::default()).await?;
+    let all = import_all(shared, vec![log.into()], clock, detector, &Watch::default()).await?;
     all.into_iter().next().map(|(_, imported)| imported).ok_or_else(|| ImportError::Broke(path.display().to_string()))
 }
 
@@ -101,11 +107,12 @@ pub async fn import_all(
     shared: &Shared,
     inputs: Vec<Input>,
     clock: ClockOffset,
-    rules: Arc<RuleSet>,
+    detector: &mut Detector,
     watch: &Watch,
 ) -> Result<Vec<(String, Imported)>, ImportError> {
     let workers = std::thread::available_parallelism().map_or(2, NonZero::get);
     let (steps, mut in_order) = mpsc::channel(workers);
+    let rules = detector.rules().clone();
     let reading = spawn_blocking(move || read(inputs, clock, &rules, &steps));
     let mut all: Vec<(String, Imported)> = Vec::new();
     // Bytes of the logs that are done, and of the one that is not.
@@ -122,7 +129,7 @@ pub async fn import_all(
             (Step::Piece(job), Some((name, imported))) => {
                 let Worked { seen, damage, read: by_now, room } =
                     job.await.map_err(|_| ImportError::Broke(name.clone()))?;
-                let (events, alerts) = in_turn(seen);
+                let (events, alerts) = in_turn(seen, detector);
                 let count = events.len() as u64;
                 imported.events += count;
                 imported.alerts.extend(alerts.iter().map(|alert| alert.id.clone()));
@@ -162,22 +169,17 @@ struct Worked {
     room: OwnedSemaphorePermit,
 }
 
-/// An event, and what the rules saw in it alone.
+/// An event, and what the rules found in it alone.
 struct Seen {
     event: Event,
-    found: Vec<Alert>,
-    /// The rules did not see the whole of it.
-    shortened: bool,
+    found: Vec<Match>,
 }
 
-/// Takes the events one after another, in the order of the log: here whatever looks at several of them belongs.
-fn in_turn(seen: Vec<Seen>) -> (Vec<Event>, Vec<Alert>) {
+/// Takes the events one after another, in the order of the log: whatever looks at several of them is here.
+fn in_turn(seen: Vec<Seen>, detector: &mut Detector) -> (Vec<Event>, Vec<Alert>) {
     let (mut events, mut alerts) = (Vec::with_capacity(seen.len()), Vec::new());
-    for Seen { event, mut found, shortened } in seen {
-        if shortened {
-            found.iter_mut().for_each(|alert| keep_true_quotes(alert, &event));
-        }
-        alerts.extend(found);
+    for Seen { event, found } in seen {
+        alerts.extend(detector.see(&event, found));
         events.push(event);
     }
     (events, alerts)
@@ -219,13 +221,16 @@ fn work(piece: Piece, source: &Source, rules: &RuleSet, room: OwnedSemaphorePerm
         let shown = seen_by_rules(&event);
         let shortened = matches!(shown, Cow::Owned(_));
         // An event that breaks the rules' engine costs its own alerts, and is counted.
-        let found = catch_unwind(AssertUnwindSafe(|| rules.detect(&shown))).unwrap_or_else(|_| {
+        let mut found = catch_unwind(AssertUnwindSafe(|| rules.matches(&shown))).unwrap_or_else(|_| {
             let told = "it is stored and was not judged: please report it with the rules that were used";
             damage.count(place(event.origin.line), Broken::new(Fault::RulesBroke, told));
             Vec::new()
         });
         drop(shown);
-        seen.push(Seen { found, shortened, event });
+        if shortened {
+            found.iter_mut().for_each(|found| keep_true_quotes(found.alert_mut(), &event));
+        }
+        seen.push(Seen { event, found });
     }
     Worked { seen, damage, read, room }
 }

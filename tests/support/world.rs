@@ -87,6 +87,8 @@ pub fn alert(host: &str, level: Severity) -> Alert {
             description: None,
             tags: vec!["attack.discovery".into()],
             false_positives: vec![],
+            references: vec![],
+            date: None,
         },
         host: HostName::new(host),
         time: at(100),
@@ -94,6 +96,7 @@ pub fn alert(host: &str, level: Severity) -> Alert {
         event_kind: "Sysmon 1".into(),
         matched: vec![],
         entities: vec![],
+        correlated: Default::default(),
     }
 }
 

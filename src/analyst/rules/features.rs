@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Brief, Turn};
 use super::{effects, images};
+use crate::domain::attack;
 use crate::domain::evidence::{Citation, Exhibit, Family, Quote, Strength, Weight};
 use crate::domain::ids::{EventId, EvidenceId};
 use crate::tools::answer::ToolCall;
@@ -191,7 +192,11 @@ fn context(seen: &Seen, brief: &Brief) -> Vec<Feature> {
     for alert in brief.alerts.iter() {
         rules.entry(alert.rule.id.as_str()).or_insert(alert);
     }
-    let mut tactics: Vec<String> = rules.values().flat_map(|alert| alert.rule.tactics()).collect();
+    let mut tactics: Vec<String> = rules
+        .values()
+        .flat_map(|alert| alert.rule.tactics())
+        .map(|name| attack::counted_as(&name).to_owned())
+        .collect();
     tactics.sort();
     tactics.dedup();
     let value = match (tactics.len(), rules.len()) {

@@ -22,6 +22,8 @@ fn alert(name: &str, host: &str, minutes: i64, entities: Vec<Entity>) -> Alert {
             description: None,
             tags: vec![],
             false_positives: vec![],
+            references: vec![],
+            date: None,
         },
         host: HostName::new(host),
         time: Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes),
@@ -29,6 +31,7 @@ fn alert(name: &str, host: &str, minutes: i64, entities: Vec<Entity>) -> Alert {
         event_kind: "Sysmon 1".into(),
         matched: vec![],
         entities,
+        correlated: Default::default(),
     }
 }
 

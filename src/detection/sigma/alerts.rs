@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::view::View;
 use crate::detection::normalise::is_null_guid;
-use crate::domain::alert::{Alert, RuleCard};
+use crate::domain::alert::{Alert, Correlated, RuleCard};
 use crate::domain::entity::Entity;
 use crate::domain::event::{Event, SYSMON};
 use crate::domain::evidence::Quote;
@@ -15,7 +15,7 @@ use crate::domain::ids::AlertId;
 use crate::knowledge::canonical;
 
 /// Who raised the alerts of this module.
-const SOURCE: &str = "sigma";
+pub(super) const SOURCE: &str = "sigma";
 
 /// A quote is to be read by people and models: of longer values the part around the match is taken.
 const LONGEST_QUOTE: usize = 500;
@@ -32,6 +32,7 @@ pub(super) fn alert(card: &RuleCard, event: &Event, view: &View, matched: &[Fiel
         event_kind: event.kind(),
         matched: quotes(event, view, matched),
         entities: entities(event),
+        correlated: Correlated::default(),
     }
 }
 

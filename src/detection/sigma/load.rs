@@ -1,17 +1,14 @@
-//! Rules from a folder, a file, an archive or the program itself. A bad rule is named; the others load.
+//! Rule files from a folder, a file, an archive or the program itself.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 use include_dir::{Dir, include_dir};
-use rsigma_parser::{Level, SigmaRule, Status, parse_sigma_yaml};
 
-use super::{LogSources, Rejected, Route, RuleSet, engine};
-use crate::domain::alert::{RuleCard, Severity};
+use super::RuleSet;
+use super::assemble::assemble;
 use crate::domain::ids::RuleId;
 
 /// The rules that come with the program.
@@ -36,10 +33,18 @@ pub enum RuleError {
     NoRules(String),
 }
 
-/// A rule file: its name and text.
-struct RuleFile {
-    name: String,
-    text: Result<String, String>,
+/// A rule file: its name and text, or why it has none.
+pub(super) struct RuleFile {
+    pub(super) name: String,
+    pub(super) text: Result<String, String>,
+}
+
+impl RuleFile {
+    /// The first line that holds these words, counted from 1.
+    pub(super) fn line_of(&self, words: &str) -> Option<u64> {
+        let text = self.text.as_ref().ok().filter(|_| !words.is_empty())?;
+        text.lines().zip(1..).find(|(line, _)| line.contains(words)).map(|(_, number)| number)
+    }
 }
 
 impl RuleSet {
@@ -48,7 +53,7 @@ impl RuleSet {
     pub fn builtin() -> Self {
         let mut files = Vec::new();
         collect_embedded(&BUILTIN, &mut files);
-        compile(files)
+        assemble(&files)
     }
 
     /// Rules from a folder (with its subfolders), a single file, or a tar archive, gzip or not.
@@ -58,26 +63,33 @@ impl RuleSet {
     pub fn load(path: &Path) -> Result<Self, RuleError> {
         let name = path.display().to_string();
         let files = files_at(path).map_err(|source| RuleError::Unreadable { path: name.clone(), source })?;
-        if files.is_empty() { Err(RuleError::NoRules(name)) } else { Ok(compile(files)) }
+        if files.is_empty() { Err(RuleError::NoRules(name)) } else { Ok(assemble(&files)) }
     }
 }
 
-fn files_at(path: &Path) -> std::io::Result<Vec<RuleFile>> {
-    let mut files = Vec::new();
-    if path.is_dir() {
-        let mut folders = vec![path.to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder)? {
-                let (entry, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
-                // A link to a folder may lead in a circle and is not followed.
-                if kind.is_dir() {
-                    folders.push(entry);
-                } else if is_rule(&entry) && entry.metadata().is_ok_and(|file| file.is_file()) {
-                    // A pipe or a device would be waited for.
-                    files.push(rule_file(&entry, File::open(&entry)));
-                }
+/// The rule files of a folder and its subfolders.
+pub(super) fn rule_paths(folder: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let (entry, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+            // A link to a folder may lead in a circle and is not followed; a pipe or a device would be waited for.
+            if kind.is_dir() {
+                folders.push(entry);
+            } else if is_rule(&entry) && entry.metadata().is_ok_and(|file| file.is_file()) {
+                paths.push(entry);
             }
         }
+    }
+    Ok(())
+}
+
+pub(super) fn files_at(path: &Path) -> std::io::Result<Vec<RuleFile>> {
+    let mut files = Vec::new();
+    if path.is_dir() {
+        let mut paths = Vec::new();
+        rule_paths(path, &mut paths)?;
+        files.extend(paths.iter().map(|path| rule_file(path, File::open(path))));
     } else if is_rule(path) {
         files.push(rule_file(path, Ok(File::open(path)?)));
     } else {
@@ -122,111 +134,7 @@ fn collect_embedded(folder: &Dir, files: &mut Vec<RuleFile>) {
     files.sort_by(|one, other| one.name.cmp(&other.name));
 }
 
-fn compile(files: Vec<RuleFile>) -> RuleSet {
-    let mut rejected = Vec::new();
-    let mut cards: HashMap<RuleId, Arc<RuleCard>> = HashMap::new();
-    let mut origins: HashMap<RuleId, String> = HashMap::new();
-    let mut by_route: Vec<(Route, Vec<SigmaRule>)> = Vec::new();
-    for RuleFile { name, text } in files {
-        let mut reject = |reason: String| rejected.push(Rejected { file: name.clone(), reason });
-        let parsed = match text.and_then(|text| parse_sigma_yaml(&text).map_err(|error| error.to_string())) {
-            Ok(parsed) => parsed,
-            Err(reason) => {
-                reject(reason);
-                continue;
-            }
-        };
-        if parsed.rules.is_empty()
-            && parsed.correlations.is_empty()
-            && parsed.filters.is_empty()
-            && parsed.errors.is_empty()
-        {
-            reject("holds no rule".to_owned());
-        }
-        parsed.errors.into_iter().for_each(&mut reject);
-        for correlation in &parsed.correlations {
-            reject(format!("`{}` is a correlation, which a later version will read", correlation.title));
-        }
-        for filter in &parsed.filters {
-            reject(format!("`{}` is a filter, which a later version will read", filter.title));
-        }
-        for rule in parsed.rules {
-            let id = rule_id(rule.id.as_deref(), &rule.title);
-            if let Some(first) = origins.get(&id) {
-                reject(format!("`{}` has the id {id} of a rule in {first}, which is kept", rule.title));
-                continue;
-            }
-            origins.insert(id.clone(), name.clone());
-            cards.insert(id, Arc::new(card(&rule)));
-            let route = Route::to(&rule.logsource);
-            match by_route.iter_mut().find(|(known, _)| *known == route) {
-                Some((_, rules)) => rules.push(rule),
-                None => by_route.push((route, vec![rule])),
-            }
-        }
-    }
-
-    let mut engines = Vec::new();
-    let mut unreachable = Vec::new();
-    for (route, rules) in by_route {
-        let mut engine = engine();
-        let mut failed = vec![false; rules.len()];
-        for (position, error) in engine.add_rules(&rules) {
-            let rule = &rules[position];
-            let id = rule_id(rule.id.as_deref(), &rule.title);
-            failed[position] = true;
-            cards.remove(&id);
-            let file = origins.remove(&id).unwrap_or_default();
-            rejected.push(Rejected { file, reason: format!("`{}` does not compile: {error}", rule.title) });
-        }
-        if route == Route::Nowhere {
-            let sound = rules.iter().zip(failed).filter(|(_, failed)| !failed);
-            unreachable.extend(sound.map(|(rule, _)| rule_id(rule.id.as_deref(), &rule.title)));
-        } else {
-            engines.push((route, engine));
-        }
-    }
-    unreachable.sort();
-    rejected.sort_by(|one, other| one.file.cmp(&other.file));
-    let sources = LogSources::new(engines.iter().map(|(route, _)| route));
-    RuleSet { engines, sources, cards, rejected, unreachable }
-}
-
 /// A rule's own id, or its title where it has none.
 pub(super) fn rule_id(id: Option<&str>, title: &str) -> RuleId {
     RuleId::new(id.filter(|id| !id.is_empty()).unwrap_or(title))
-}
-
-fn card(rule: &SigmaRule) -> RuleCard {
-    RuleCard {
-        id: rule_id(rule.id.as_deref(), &rule.title),
-        title: rule.title.clone(),
-        author: rule.author.clone(),
-        // A rule that does not say how loud it is, is reviewed.
-        level: rule.level.map_or(Severity::Medium, severity),
-        status: rule.status.map(status).map(str::to_owned),
-        description: rule.description.clone(),
-        tags: rule.tags.clone(),
-        false_positives: rule.falsepositives.clone(),
-    }
-}
-
-const fn severity(level: Level) -> Severity {
-    match level {
-        Level::Informational => Severity::Informational,
-        Level::Low => Severity::Low,
-        Level::Medium => Severity::Medium,
-        Level::High => Severity::High,
-        Level::Critical => Severity::Critical,
-    }
-}
-
-const fn status(status: Status) -> &'static str {
-    match status {
-        Status::Stable => "stable",
-        Status::Test => "test",
-        Status::Experimental => "experimental",
-        Status::Deprecated => "deprecated",
-        Status::Unsupported => "unsupported",
-    }
 }

@@ -1,4 +1,4 @@
-//! Routing, quotes, loading, and the counts measured on the recordings.
+//! Routing, quotes and loading.
 
 use std::path::Path;
 
@@ -7,8 +7,6 @@ use serde_json::{Value, json};
 use super::*;
 use crate::detection::clock::ClockOffset;
 use crate::detection::normalise::normalise;
-use crate::detection::read::EventLog;
-use crate::detection::shared_data;
 use crate::domain::entity::Entity;
 use crate::domain::event::Origin;
 
@@ -28,7 +26,7 @@ pub(super) fn sysmon(code: u32, data: Value) -> Event {
     event("Microsoft-Windows-Sysmon/Operational", code, data)
 }
 
-fn rules(files: &[(&str, &str)]) -> RuleSet {
+pub(super) fn rules(files: &[(&str, &str)]) -> RuleSet {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, text) in files {
         std::fs::create_dir_all(folder.path().join(name).parent().expect("a parent")).expect("a folder");
@@ -37,7 +35,7 @@ fn rules(files: &[(&str, &str)]) -> RuleSet {
     RuleSet::load(folder.path()).expect("rules")
 }
 
-fn rule(id: &str, source: &str, detection: &str) -> String {
+pub(super) fn rule(id: &str, source: &str, detection: &str) -> String {
     format!(
         "title: Rule {id}\nid: {id}\nlogsource: {{product: windows, {source}}}\ndetection:\n    sel: {{{detection}}}\n    condition: sel\n"
     )
@@ -162,61 +160,74 @@ fn bad_rules_are_named_and_the_others_load() {
     assert!(RuleSet::load(Path::new("/nonexistent")).is_err());
 }
 
-/// So many recordings are taken unless all are asked for; the first ones by name are benign and attacks alike.
-const QUICK: usize = 6;
+#[test]
+fn what_a_rule_leaves_unsaid_is_remarked_and_does_no_harm() {
+    let complete = rule("whole", "service: system", "EventID: 1")
+        + "author: somebody\nlevel: low\nfalsepositives: [none known]\nreferences: [https://rules.example]\ndate: 2026-01-02\n";
+    let set = rules(&[
+        ("a.yml", &complete),
+        (
+            "b.yml",
+            "title: Bare\nlogsource: {product: windows, category: file_access}\ndetection: {sel: {a: b}, condition: sel}\n",
+        ),
+    ]);
+    assert_eq!((set.len(), set.rejected()), (2, &[][..]));
+    let remarks: Vec<&str> = set.remarks().iter().map(|remark| remark.text.as_str()).collect();
+    assert_eq!(remarks.len(), 5, "{remarks:?}");
+    assert!(set.remarks().iter().all(|remark| remark.file.ends_with("b.yml") && remark.line == Some(1)));
+    for odd in ["no id", "no author", "no level", "wrongly", "windows/file_access"] {
+        assert!(remarks.iter().any(|remark| remark.contains(odd)), "{odd}: {remarks:?}");
+    }
+    let card = set.card(&RuleId::new("whole")).expect("the card");
+    assert_eq!(
+        (card.references.as_slice(), card.date.as_deref()),
+        (&["https://rules.example".to_owned()][..], Some("2026-01-02"))
+    );
+}
 
 #[test]
-fn matches_on_recordings_equal_the_measured_ones() {
-    let (Some(archive), Some(scenarios)) = (shared_data("sigma-rules.tar.gz"), shared_data("scenarios")) else {
-        return;
+fn a_rejected_rule_is_named_with_its_line_where_it_is_known() {
+    let set = rules(&[
+        ("a.yml", &rule("same", "service: system", "EventID: 1")),
+        ("b.yml", "title: x\nid: [a\nb: }\n"),
+        ("c.yml", &("# a comment\n".to_owned() + &rule("same", "service: system", "EventID: 2"))),
+    ]);
+    let lines: Vec<Option<u64>> = set.rejected().iter().map(|bad| bad.line).collect();
+    assert!(lines.len() == 2 && lines[0].is_some() && lines[1] == Some(2), "{:?}", set.rejected());
+}
+
+#[test]
+fn a_filter_narrows_the_rules_it_names() {
+    let filter = |target: &str| {
+        format!(
+            "title: Filter\nlogsource: {{product: windows, service: system}}\nfilter:\n    rules: [{target}]\n    \
+             ours: {{Computer|startswith: 'wks-01'}}\n    condition: not ours\n"
+        )
     };
-    let rules = RuleSet::load(&archive).expect("the archive is sound");
-    assert_eq!((rules.len(), rules.rejected()), (2_244, &[][..]));
-    // Rules that name Windows and nothing else look at every event; the measurement had no place for them.
-    let everywhere: Vec<String> = rules
-        .engines
-        .iter()
-        .filter(|(route, _)| *route == Route::Everywhere)
-        .flat_map(|(_, engine)| engine.rules())
-        .filter_map(|rule| rule.id.clone())
-        .collect();
-    // `WATCHFLOOR_ALL_RECORDINGS=1` takes all of the shape, which is slower.
-    let all = std::env::var_os("WATCHFLOOR_ALL_RECORDINGS").is_some();
-    let mut folders: Vec<_> =
-        std::fs::read_dir(scenarios).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
-    folders.sort();
-    let labelled = folders.into_iter().map(|folder| {
-        let label = std::fs::read(folder.join("label.json")).expect("a label");
-        (folder, serde_json::from_slice::<Value>(&label).expect("JSON"))
-    });
-    let of_the_shape = labelled.filter(|(_, label)| label["shape"] == "otrf-flat-nxlog");
-    for (folder, label) in of_the_shape.take(if all { usize::MAX } else { QUICK }) {
-        let name = label["id"].as_str().expect("an id");
-        let mut log = EventLog::open(&folder.join("events.ndjson.gz")).expect("a log");
-        let mut counts: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
-        let mut events = 0_u64;
-        let started = std::time::Instant::now();
-        for event in log.by_ref() {
-            events += 1;
-            for alert in rules.detect(&event) {
-                assert!(
-                    alert.matched.iter().all(|q| event.field(&q.field).is_some_and(|stored| stored.contains(&q.value))),
-                    "{name}: {} quotes what is not there",
-                    alert.rule.title
-                );
-                *counts.entry(alert.rule.id.to_string()).or_default() += 1;
-            }
-        }
-        assert!(log.damage().is_none(), "{name}: {}", log.damage());
-        assert_eq!(Some(events), label["measured"]["events"].as_u64(), "{name}");
-        let measured: std::collections::BTreeMap<String, u64> = label["measured"]["rules"]
-            .as_array()
-            .expect("a list of rules")
-            .iter()
-            .map(|rule| (rule["id"].as_str().expect("an id").to_owned(), rule["count"].as_u64().expect("a count")))
-            .collect();
-        eprintln!("{name}: {events} events, {} matches, {:?}", counts.values().sum::<u64>(), started.elapsed());
-        counts.retain(|id, _| !everywhere.contains(id));
-        assert_eq!(counts, measured, "{name}");
+    let system = event("System", 1, json!({}));
+    let one = rule("a", "service: system", "EventID: 1");
+    assert_eq!(fired(&rules(&[("a.yml", &one)]), &system), ["a"]);
+    let set = rules(&[("a.yml", &one), ("f.yml", &filter("a"))]);
+    assert_eq!((set.rejected(), fired(&set, &system)), (&[][..], vec![]));
+    let set = rules(&[("a.yml", &one), ("f.yml", &filter("unknown"))]);
+    assert!(set.rejected()[0].reason.contains("`unknown`"), "{:?}", set.rejected());
+    assert_eq!(fired(&set, &system), ["a"]);
+}
+
+#[test]
+fn channels_are_known_in_any_case_and_by_their_other_names() {
+    let set = rules(&[
+        ("a.yml", &rule("a", "service: dns-client", "EventID: 3008")),
+        ("b.yml", &rule("b", "category: antivirus", "Signature|contains: 'mimi'")),
+        ("c.yml", &rule("c", "'category': process_creation, service: sysmon", "Image|endswith: '.exe'")),
+    ]);
+    assert_eq!(set.unreachable(), []);
+    for channel in ["Microsoft-Windows-DNS Client Events/Operational", "microsoft-windows-dns-client/operational"] {
+        assert_eq!(fired(&set, &event(channel, 3008, json!({}))), ["a"], "{channel}");
     }
+    let found = event("Microsoft-Windows-Windows Defender/Operational", 1116, json!({"Threat Name": "HackTool:Mimi"}));
+    let alerts = set.detect(&found);
+    assert_eq!(alerts.len(), 1);
+    assert_eq!(alerts[0].matched[0].field, "winlog.event_data.Threat Name");
+    assert_eq!(fired(&set, &event("Security", 4688, json!({"NewProcessName": "C:\\a.exe"}))), [""; 0]);
 }

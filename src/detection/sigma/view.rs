@@ -23,16 +23,28 @@ const HEADER: [(&str, &str); 5] = [
 pub(super) struct View<'a> {
     event: &'a Event,
     data: Option<&'a Map<String, Value>>,
+    names: &'static [(&'static str, &'static str)],
 }
 
 impl<'a> View<'a> {
     pub(super) fn of(event: &'a Event) -> Self {
         let data = event.document.get("winlog").and_then(|winlog| winlog.get("event_data")).and_then(Value::as_object);
-        Self { event, data }
+        Self { event, data, names: &[] }
+    }
+
+    /// The same event where rules call some fields otherwise: pairs of the rules' name and the event's.
+    pub(super) const fn called(&self, names: &'static [(&'static str, &'static str)]) -> Self {
+        Self { event: self.event, data: self.data, names }
+    }
+
+    /// What the event calls a field of a rule.
+    fn own_name<'b>(&self, field: &'b str) -> &'b str {
+        self.names.iter().find(|(called, _)| *called == field).map_or(field, |(_, own)| *own)
     }
 
     /// The path in the document at which a rule's field is to be quoted.
     pub(super) fn path(&self, field: &str) -> String {
+        let field = self.own_name(field);
         if self.data.is_some_and(|data| data.contains_key(field)) {
             return format!("{EVENT_DATA}{field}");
         }
@@ -68,6 +80,7 @@ impl<'a> View<'a> {
 
 impl SigmaEvent for View<'_> {
     fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
+        let path = self.own_name(path);
         if let Some(value) = self.data.and_then(|data| data.get(path)) {
             return Some(EventValue::from(value));
         }
@@ -109,7 +122,7 @@ impl SigmaEvent for View<'_> {
     fn visit_top_level_keys(&self, visit: &mut dyn FnMut(&str)) -> bool {
         self.data.into_iter().flat_map(Map::keys).for_each(|key| visit(key));
         self.event.document.keys().for_each(|key| visit(key));
-        HEADER.iter().for_each(|(name, _)| visit(name));
+        HEADER.iter().chain(self.names).for_each(|(name, _)| visit(name));
         visit("Data");
         true
     }
