@@ -16,6 +16,7 @@ pub mod ingest;
 pub mod intake;
 pub mod messages;
 pub mod queries;
+pub mod retention;
 pub mod shared;
 pub mod state_folder;
 pub mod tree;

@@ -16,9 +16,12 @@ async fn ask(events: Vec<Event>, kinds: Value) -> (Vec<String>, Vec<KindSeen>) {
     let arguments = serde_json::from_value(arguments).expect("they fit");
     let answer = SensorCoverage.call(arguments, &scope).await.expect("it answers");
     assert_eq!(answer.header.total, answer.rows.len() as u64);
-    assert!(answer.rows.iter().all(|row| row.exhibit.is_none()), "nothing of it can be cited as seen");
-    let data = serde_json::from_value(answer.data).expect("they are kinds");
-    (answer.rows.into_iter().map(|row| row.text).collect(), data)
+    let Covered { kinds, .. } = serde_json::from_value(answer.data).expect("they are kinds");
+    let judged = answer.rows.into_iter().take(kinds.len()).map(|row| {
+        assert!(row.exhibit.is_none(), "a judgement of a sensor is no event that can be cited");
+        row.text
+    });
+    (judged.collect(), kinds)
 }
 
 fn seen(id: &str, seconds: i64, code: u32) -> Event {
