@@ -79,7 +79,8 @@ fn look_on(
         let taken = progress.bytes.saturating_sub(average.saturating_mul(gone.len() as u64));
         let is_too_much = policy.larger_than.is_some_and(|most| taken > most);
         if !is_old && !is_too_much {
-            progress.is_done = true;
+            // Within a portion the size is an estimate: only where nothing went, this is the end.
+            progress.is_done = gone.is_empty();
             break;
         }
         progress.place = (time, arrival);
