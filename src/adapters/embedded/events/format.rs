@@ -35,11 +35,10 @@ pub(super) const FORMAT_1: &str = "
 ";
 
 /// Events may be removed from here on, so how much has arrived is kept apart. `mention` takes over from the columns
-/// for processes, which stay empty: to drop them would rewrite the table.
+/// `process` and `parent`, which are no longer written or read: to drop them would rewrite the table.
 const FORMAT_2: &str = "
     DROP INDEX event_process;
     DROP INDEX event_parent;
-    UPDATE event SET process = NULL, parent = NULL WHERE process IS NOT NULL OR parent IS NOT NULL;
     CREATE TABLE mention(
         key INTEGER NOT NULL,         -- of what is mentioned, see `keys`
         time INTEGER NOT NULL, arrival INTEGER NOT NULL,
