@@ -22,6 +22,10 @@ test-long:
 bench:
     cargo bench --bench driver
 
+# Events a second, bytes an event and milliseconds a question of the event store
+bench-store:
+    cargo bench --bench store
+
 # The first two commands of the README, in a fresh clone of the last commit
 fresh-clone:
     #!/usr/bin/env bash

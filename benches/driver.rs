@@ -34,6 +34,10 @@ use watchfloor::journal::alert_log::AlertLog;
 use watchfloor::journal::case_stream::{Batch, CaseStream};
 use watchfloor::journal::entry::CaseEntry;
 use watchfloor::ports::clock::{Clock, SystemClock};
+use watchfloor::ports::events::coverage::{History, SensorFacts};
+use watchfloor::ports::events::prevalence::{Prevalence, PrevalenceQuery};
+use watchfloor::ports::events::retention::{Pruned, RetentionPolicy, Size};
+use watchfloor::ports::events::tally::{Tally, TallyQuery};
 use watchfloor::ports::events::{EventQuery, EventStore, Found, Kind, Stored, Watermark};
 use watchfloor::ports::journal::{Journal, Lease, Queue, QueueChange};
 use watchfloor::ports::storage::StorageError;
@@ -96,6 +100,37 @@ impl EventStore for Shelf {
         _: Watermark,
     ) -> Result<SensorSeen, StorageError> {
         Ok(SensorSeen { count: 1, last_before: Some(from), first_after: Some(to), tampered: false })
+    }
+
+    /// Nobody asks for any of the following here: the answers are those of a store that knows nothing.
+    async fn tally(&self, _: &TallyQuery) -> Result<Tally, StorageError> {
+        Ok(Tally::default())
+    }
+
+    async fn prevalence(&self, _: &PrevalenceQuery) -> Result<Prevalence, StorageError> {
+        Ok(Prevalence::default())
+    }
+
+    async fn sensor_facts(
+        &self,
+        _: &HostName,
+        _: Timestamp,
+        _: Timestamp,
+        _: Watermark,
+    ) -> Result<SensorFacts, StorageError> {
+        Ok(SensorFacts::default())
+    }
+
+    async fn history(&self, _: Watermark) -> Result<History, StorageError> {
+        Ok(History::default())
+    }
+
+    async fn retain(&self, _: &RetentionPolicy, _: &[EventId]) -> Result<Pruned, StorageError> {
+        Ok(Pruned::default())
+    }
+
+    async fn size(&self) -> Result<Size, StorageError> {
+        Ok(Size::default())
     }
 
     async fn watermark(&self) -> Result<Watermark, StorageError> {

@@ -20,6 +20,10 @@ use crate::domain::trace::{SpanId, SpanRef, TraceId};
 use crate::journal::case_stream::{Batch, CaseStream};
 use crate::journal::entry::{CaseEntry, Pins};
 use crate::ports::clock::Clock;
+use crate::ports::events::coverage::{History, SensorFacts};
+use crate::ports::events::prevalence::{Prevalence, PrevalenceQuery};
+use crate::ports::events::retention::{Pruned, RetentionPolicy, Size};
+use crate::ports::events::tally::{Tally, TallyQuery};
 use crate::ports::events::{EventQuery, EventStore, Found, Kind, Stored, Watermark};
 use crate::ports::journal::Journal;
 use crate::ports::storage::StorageError;
@@ -89,7 +93,37 @@ impl EventStore for BrokenStore {
         broken()
     }
 
+    async fn tally(&self, _: &TallyQuery) -> Result<Tally, StorageError> {
+        broken()
+    }
+
+    async fn prevalence(&self, _: &PrevalenceQuery) -> Result<Prevalence, StorageError> {
+        broken()
+    }
+
+    async fn sensor_facts(
+        &self,
+        _: &HostName,
+        _: Timestamp,
+        _: Timestamp,
+        _: Watermark,
+    ) -> Result<SensorFacts, StorageError> {
+        broken()
+    }
+
+    async fn history(&self, _: Watermark) -> Result<History, StorageError> {
+        broken()
+    }
+
     async fn watermark(&self) -> Result<Watermark, StorageError> {
+        broken()
+    }
+
+    async fn retain(&self, _: &RetentionPolicy, _: &[EventId]) -> Result<Pruned, StorageError> {
+        broken()
+    }
+
+    async fn size(&self) -> Result<Size, StorageError> {
         broken()
     }
 }

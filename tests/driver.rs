@@ -38,6 +38,10 @@ use watchfloor::journal::desired;
 use watchfloor::journal::effects::DeskEffect;
 use watchfloor::journal::entry::CaseEntry;
 use watchfloor::ports::clock::Clock;
+use watchfloor::ports::events::coverage::{History, SensorFacts};
+use watchfloor::ports::events::prevalence::{Prevalence, PrevalenceQuery};
+use watchfloor::ports::events::retention::{Pruned, RetentionPolicy, Size};
+use watchfloor::ports::events::tally::{Tally, TallyQuery};
 use watchfloor::ports::events::{EventQuery, EventStore, Found, Kind, Stored, Watermark};
 use watchfloor::ports::journal::Journal;
 use watchfloor::ports::storage::StorageError;
@@ -757,6 +761,36 @@ mod budgets {
             self.0.sensor(host, kind, from, to, watermark).await
         }
 
+        async fn tally(&self, query: &TallyQuery) -> Result<Tally, StorageError> {
+            self.0.tally(query).await
+        }
+
+        async fn prevalence(&self, query: &PrevalenceQuery) -> Result<Prevalence, StorageError> {
+            self.0.prevalence(query).await
+        }
+
+        async fn sensor_facts(
+            &self,
+            host: &HostName,
+            from: Timestamp,
+            to: Timestamp,
+            watermark: Watermark,
+        ) -> Result<SensorFacts, StorageError> {
+            self.0.sensor_facts(host, from, to, watermark).await
+        }
+
+        async fn history(&self, watermark: Watermark) -> Result<History, StorageError> {
+            self.0.history(watermark).await
+        }
+
+        async fn retain(&self, policy: &RetentionPolicy, keep: &[EventId]) -> Result<Pruned, StorageError> {
+            self.0.retain(policy, keep).await
+        }
+
+        async fn size(&self) -> Result<Size, StorageError> {
+            self.0.size().await
+        }
+
         async fn watermark(&self) -> Result<Watermark, StorageError> {
             self.0.watermark().await
         }
@@ -961,6 +995,42 @@ mod damage {
         ) -> Result<SensorSeen, StorageError> {
             self.works()?;
             self.0.sensor(host, kind, from, to, watermark).await
+        }
+
+        async fn tally(&self, query: &TallyQuery) -> Result<Tally, StorageError> {
+            self.works()?;
+            self.0.tally(query).await
+        }
+
+        async fn prevalence(&self, query: &PrevalenceQuery) -> Result<Prevalence, StorageError> {
+            self.works()?;
+            self.0.prevalence(query).await
+        }
+
+        async fn sensor_facts(
+            &self,
+            host: &HostName,
+            from: Timestamp,
+            to: Timestamp,
+            watermark: Watermark,
+        ) -> Result<SensorFacts, StorageError> {
+            self.works()?;
+            self.0.sensor_facts(host, from, to, watermark).await
+        }
+
+        async fn history(&self, watermark: Watermark) -> Result<History, StorageError> {
+            self.works()?;
+            self.0.history(watermark).await
+        }
+
+        async fn retain(&self, policy: &RetentionPolicy, keep: &[EventId]) -> Result<Pruned, StorageError> {
+            self.works()?;
+            self.0.retain(policy, keep).await
+        }
+
+        async fn size(&self) -> Result<Size, StorageError> {
+            self.works()?;
+            self.0.size().await
         }
 
         async fn watermark(&self) -> Result<Watermark, StorageError> {

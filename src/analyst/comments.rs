@@ -11,7 +11,7 @@ use crate::domain::route::{Route, Routed};
 use crate::domain::taint;
 use crate::domain::verdict::{Verdict, probability_words};
 use crate::tools::answer::{Answer, Answered};
-use crate::tools::coverage::KindSeen;
+use crate::tools::coverage::{Covered, KindSeen};
 use crate::tools::process_tree::{Known, Node};
 use crate::tools::view::most_telling;
 
@@ -121,7 +121,7 @@ fn tree(answered: &Answered, answer: &Answer) -> Option<String> {
 }
 
 fn coverage(answered: &Answered, answer: &Answer) -> Option<String> {
-    let kinds: Vec<KindSeen> = serde_json::from_value(answer.data.clone()).ok()?;
+    let Covered { kinds, .. } = serde_json::from_value(answer.data.clone()).ok()?;
     let names = |state: &dyn Fn(&KindSeen) -> bool| {
         let of = kinds.iter().filter(|kind| state(kind));
         of.map(|kind| crate::domain::event::kind_name(&kind.channel, kind.code)).collect::<Vec<_>>().join(", ")

@@ -102,12 +102,8 @@ async fn concerns_domain_controller(
         let query = EventQuery {
             host: Some(host),
             kinds: kinds.to_vec(),
-            process: None,
-            conditions: vec![],
-            from: Timestamp::MIN,
-            to: Timestamp::MAX,
-            watermark: attempt.watermark,
             limit: 1,
+            ..EventQuery::within(Timestamp::MIN, Timestamp::MAX, attempt.watermark)
         };
         if driver.events.search(&query).await?.total > 0 {
             return Ok(true);

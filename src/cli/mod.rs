@@ -10,6 +10,7 @@ use crate::telemetry;
 pub mod ask;
 pub mod audit;
 pub mod cases;
+pub mod events;
 pub mod journal;
 pub mod progress;
 pub mod render;
@@ -34,6 +35,9 @@ enum Command {
     /// Read cases
     #[command(subcommand)]
     Cases(cases::Command),
+    /// Look at the stored events, or remove old ones
+    #[command(subcommand)]
+    Events(events::Command),
     /// Check the gatekeeper's audit
     #[command(subcommand)]
     Audit(audit::Command),
@@ -73,6 +77,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::Triage(arguments) => triage::run(arguments).await,
         Command::Cases(command) => cases::run(command).await,
+        Command::Events(command) => events::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Rules(command) => rules::run(command).await,
         Command::Journal(command) => journal::run(command).await,

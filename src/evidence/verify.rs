@@ -56,12 +56,9 @@ async fn count(store: &dyn EventStore, absence: &AbsenceClaim, watermark: Waterm
     let query = EventQuery {
         host: Some(absence.host.clone()),
         kinds: vec![Kind { channel: Some(absence.channel.clone()), code: absence.code }],
-        process: None,
         conditions: conditions.collect(),
-        from: absence.from,
-        to: absence.to,
-        watermark,
         limit: 1,
+        ..EventQuery::within(absence.from, absence.to, watermark)
     };
     Ok(store.search(&query).await?.total)
 }

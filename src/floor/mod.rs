@@ -17,6 +17,7 @@ pub mod intake;
 pub mod messages;
 pub mod queries;
 pub mod settle;
+pub mod retention;
 pub mod shared;
 pub mod state_folder;
 pub mod tree;

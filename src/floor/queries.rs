@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -13,6 +14,10 @@ use crate::journal::audit;
 use crate::journal::case_stream::{self, CaseStream};
 use crate::journal::effects::{DESK, DeskEffect};
 use crate::ports::desk::{Comment, DeskCase, DeskError};
+use crate::ports::events::EventQuery;
+use crate::ports::events::coverage::History;
+use crate::ports::events::retention::Size;
+use crate::ports::events::tally::{Dimension, Grouping, Tally, TallyQuery};
 use crate::ports::journal::JournalError;
 use crate::ports::storage::StorageError;
 use crate::tools::recorded;
@@ -33,6 +38,8 @@ pub enum Query {
     VerifyAudit,
     /// Read every row of the journal.
     CheckJournal,
+    /// What the event store holds.
+    EventStats,
 }
 
 /// A case with its thread.
@@ -53,6 +60,19 @@ pub struct ShownExhibit {
     pub id: EvidenceId,
     /// The event's line, or the search that found nothing.
     pub text: String,
+}
+
+/// What the event store holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventStats {
+    /// How many events, and how far back they reach.
+    pub history: History,
+    /// How large it is.
+    pub size: Size,
+    /// Machines.
+    pub hosts: u64,
+    /// The kinds of events, most first.
+    pub kinds: Tally,
 }
 
 /// Why a question has no answer.
@@ -127,6 +147,26 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
     Ok(CaseThread { case, comments: stores.desk.comments(id).await?, exhibits })
 }
 
+/// What the event store holds.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn event_stats(stores: &Stores) -> Result<EventStats, StorageError> {
+    let watermark = stores.events.watermark().await?;
+    let all = || EventQuery::within(Timestamp::MIN, Timestamp::MAX, watermark);
+    let by = async |by, limit| {
+        // One dimension is never too many.
+        let Ok(by) = Grouping::new(vec![by]) else { return Ok(Tally::default()) };
+        stores.events.tally(&TallyQuery { events: EventQuery { limit, ..all() }, by }).await
+    };
+    Ok(EventStats {
+        history: stores.events.history(watermark).await?,
+        size: stores.events.size().await?,
+        hosts: by(Dimension::Host, 0).await?.groups_total,
+        kinds: by(Dimension::Kind, 20).await?,
+    })
+}
+
 /// Answers a question from the stores.
 ///
 /// # Errors
@@ -137,5 +177,6 @@ pub async fn answer(stores: &Stores, query: &Query) -> Result<Value, QueryError>
         Query::Case { case } => json!(thread(stores, *case).await?),
         Query::VerifyAudit => json!(audit::verify(stores.journal.as_ref()).await?),
         Query::CheckJournal => json!(stores.journal.check().await?),
+        Query::EventStats => json!(event_stats(stores).await?),
     })
 }

@@ -6,3 +6,4 @@ pub mod command;
 pub mod fingerprints;
 pub mod paths;
 pub mod programs;
+pub mod template;

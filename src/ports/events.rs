@@ -1,98 +1,40 @@
 //! The event store as a port: a few primitives that every tool is built from.
+//!
+//! `search` lists, `tally` counts by groups, `prevalence` says how usual something is, `sensor` and `sensor_facts`
+//! whether silence means anything, `history` how far back all of that reaches. What a question means is defined
+//! here, by [`EventQuery::matches`]; how a store is quick about it is its own affair.
+
+pub mod coverage;
+pub mod mention;
+pub mod prevalence;
+mod query;
+pub mod retention;
+pub mod tally;
+pub mod text;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use self::coverage::{History, SensorFacts};
+use self::prevalence::{Prevalence, PrevalenceQuery};
+pub use self::query::{Comparison, Condition, EventQuery, Found, Kind};
+use self::retention::{Pruned, RetentionPolicy, Size};
+use self::tally::{Tally, TallyQuery};
 use crate::domain::entity::HostName;
 use crate::domain::event::Event;
 use crate::domain::evidence::SensorSeen;
 use crate::domain::ids::EventId;
 use crate::ports::storage::StorageError;
 
-/// How a field is compared. Comparison ignores case, as Windows does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Comparison {
-    /// The whole value.
-    Equals,
-    /// A part of it.
-    Contains,
-    /// Its beginning.
-    StartsWith,
-    /// Its end.
-    EndsWith,
-}
-
-/// A condition on one field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Condition {
-    /// Dotted path.
-    pub field: String,
-    /// How it is compared.
-    pub comparison: Comparison,
-    /// With what.
-    pub value: String,
-}
-
-impl Condition {
-    /// Whether the event's field meets the condition; an absent field meets none.
-    #[must_use]
-    pub fn holds(&self, event: &Event) -> bool {
-        let Some(stored) = event.field(&self.field) else { return false };
-        let (stored, wanted) = (stored.to_lowercase(), self.value.to_lowercase());
-        match self.comparison {
-            Comparison::Equals => stored == wanted,
-            Comparison::Contains => stored.contains(&wanted),
-            Comparison::StartsWith => stored.starts_with(&wanted),
-            Comparison::EndsWith => stored.ends_with(&wanted),
-        }
-    }
-}
-
-/// A kind of event: a code, in one channel or in any.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kind {
-    /// The channel, or any.
-    pub channel: Option<String>,
-    /// The event id.
-    pub code: u32,
-}
-
-/// A question to the store. A window is always required: nothing on the floor asks for everything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventQuery {
-    /// On this machine, or on any.
-    pub host: Option<HostName>,
-    /// Of these kinds; any if empty.
-    pub kinds: Vec<Kind>,
-    /// Caused by or starting this process (Sysmon's ProcessGuid, as source, new process or parent).
-    pub process: Option<String>,
-    /// All of these hold.
-    pub conditions: Vec<Condition>,
-    /// First instant.
-    pub from: Timestamp,
-    /// Last instant.
-    pub to: Timestamp,
-    /// Only what had arrived by then.
-    pub watermark: Watermark,
-    /// At most this many rows.
-    pub limit: usize,
-}
-
-/// How much of the store had arrived when a decision was taken: the number of stored events.
+/// How much had arrived when a decision was taken: the arrival number of the last event.
+///
+/// Arrivals count from 1 and no number is given twice, not even after retention removed events. A watermark thus
+/// always means the same moment; what an answer under it can still show is what retention left
+/// ([`History::complete_since`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Watermark(pub u64);
-
-/// The store's answer.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Found {
-    /// The oldest matching rows, up to the limit, in order of time and id.
-    pub rows: Vec<Event>,
-    /// How many match in all.
-    pub total: u64,
-}
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -115,8 +57,15 @@ pub trait EventStore: Send + Sync {
     /// Events that meet a question.
     async fn search(&self, query: &EventQuery) -> Result<Found, StorageError>;
 
+    /// How many events of each group meet a question.
+    async fn tally(&self, query: &TallyQuery) -> Result<Tally, StorageError>;
+
+    /// How usual something is.
+    async fn prevalence(&self, query: &PrevalenceQuery) -> Result<Prevalence, StorageError>;
+
     /// Whether a kind of event was reported by a host around a window (24 h on each side), and whether logs
-    /// were cleared or the sensor touched in that time.
+    /// were cleared or the sensor touched in that time. A window of which retention removed a part has nothing
+    /// before it: no absence in it is proven.
     async fn sensor(
         &self,
         host: &HostName,
@@ -126,6 +75,25 @@ pub trait EventStore: Send + Sync {
         watermark: Watermark,
     ) -> Result<SensorSeen, StorageError>;
 
+    /// What a host's sensors sent in a window, when they fell silent, and what was done to them.
+    async fn sensor_facts(
+        &self,
+        host: &HostName,
+        from: Timestamp,
+        to: Timestamp,
+        watermark: Watermark,
+    ) -> Result<SensorFacts, StorageError>;
+
+    /// What history the store holds of what had arrived by then.
+    async fn history(&self, watermark: Watermark) -> Result<History, StorageError>;
+
     /// How much has arrived.
     async fn watermark(&self) -> Result<Watermark, StorageError>;
+
+    /// Removes what the policy allows, except the events in `keep`. What is removed stays removed even if it
+    /// ends early with an error.
+    async fn retain(&self, policy: &RetentionPolicy, keep: &[EventId]) -> Result<Pruned, StorageError>;
+
+    /// How large the store is.
+    async fn size(&self) -> Result<Size, StorageError>;
 }

@@ -5,24 +5,25 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::alerts::unavailable;
 use super::answer::{Answer, Header, Row, ToolError};
 use super::tool::{Permission, Scope, Tool};
 use super::view::{ALONE, EventView, IN_A_ROW};
+use crate::domain::alert::RuleCard;
 use crate::domain::entity::HostName;
 use crate::domain::event::{SYSMON, kind_name};
 use crate::domain::evidence::{AbsenceClaim, Exhibit, Quote};
 use crate::domain::ids::EventId;
 use crate::domain::taint;
+use crate::ports::events::mention::Mention;
+use crate::ports::events::tally::{Bin, Dimension, Group, Grouping, TallyQuery};
+use crate::ports::events::text::TextQuery;
 use crate::ports::events::{Comparison, Condition, EventQuery, Kind};
 
 /// Most rows of one answer.
 const MOST_ROWS: usize = 25;
-
-/// Most rows that are counted when grouping.
-const MOST_COUNTED: usize = 5_000;
 
 /// A kind of event, as an analyst names it.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -66,6 +67,33 @@ pub struct SearchArguments {
     /// Only what this process did or started: Sysmon's `ProcessGuid`.
     #[serde(default)]
     pub process: Option<String>,
+    /// An account, with or without its domain: who acted, was acted on or logged on.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// A file or program, by its whole path or by its name alone.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// A registry key or value as Sysmon writes it (`HKLM\\…`), or the key it lies in.
+    #[serde(default)]
+    pub registry: Option<String>,
+    /// An IP address, at either end of a connection or in a DNS answer.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// The port at the far end of a connection.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// A domain name that was resolved or connected to.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// A file's hash: the strongest that the sensor gives (SHA-256, else SHA-1, else MD5).
+    #[serde(default)]
+    pub hash: Option<String>,
+    /// Only events that this rule raised alerts of this case on: its id or title.
+    #[serde(default)]
+    pub rule: Option<String>,
+    /// Words that begin words of the message, command line or script; all of them, in any order.
+    #[serde(default)]
+    pub text: Option<String>,
     /// All of these must hold.
     #[serde(default)]
     pub conditions: Vec<ConditionArgument>,
@@ -73,12 +101,80 @@ pub struct SearchArguments {
     pub from: Timestamp,
     /// Last instant.
     pub to: Timestamp,
-    /// Count by this field instead of listing rows.
+    /// Count by this field instead of listing rows; `host` and `kind` count by machine and by kind of event.
     #[serde(default)]
     pub group_by: Option<String>,
+    /// Count by these fields too, up to two.
+    #[serde(default)]
+    pub then_by: Vec<String>,
+    /// Count by stretches of time too.
+    #[serde(default)]
+    pub per: Option<Bin>,
     /// At most this many rows, up to 25.
     #[serde(default)]
     pub limit: Option<usize>,
+}
+
+impl SearchArguments {
+    /// The question, or what is wrong with it.
+    fn query(&self, scope: &Scope) -> Result<EventQuery, String> {
+        if self.from > self.to {
+            return Err("`from` lies after `to`".into());
+        }
+        let no_address = |text: &String| format!("`address` takes an IP address, not `{}`", taint::shown(text));
+        let address = self.address.as_ref().map(|text| text.parse::<IpAddr>().map_err(|_| no_address(text)));
+        let mentions = [
+            self.user.as_deref().map(Mention::account),
+            self.file.as_deref().map(Mention::file),
+            self.registry.as_deref().map(Mention::registry),
+            address.transpose()?.map(Mention::address),
+            self.port.map(Mention::port),
+            self.domain.as_deref().map(Mention::domain),
+            self.hash.as_deref().map(Mention::hash),
+        ];
+        let no_words = || "`text` has no words: name the beginning of at least one".to_owned();
+        let text = self.text.as_deref().map(|text| TextQuery::new(text).ok_or_else(no_words)).transpose()?;
+        let conditions = self.conditions.iter().map(|c| Condition {
+            field: c.field.clone(),
+            comparison: c.comparison,
+            value: c.value.clone(),
+        });
+        Ok(EventQuery {
+            host: self.host.clone().map(HostName::new),
+            kinds: self.kinds.iter().map(Kind::from).collect(),
+            process: self.process.clone(),
+            mentions: mentions.into_iter().flatten().collect(),
+            text,
+            among: self.rule.as_deref().map(|rule| raised_by(rule, scope)).transpose()?,
+            conditions: conditions.collect(),
+            limit: self.limit.unwrap_or(MOST_ROWS).clamp(1, MOST_ROWS),
+            ..EventQuery::within(self.from, self.to, scope.watermark)
+        })
+    }
+
+    /// What is counted by, if anything is.
+    fn grouping(&self) -> Result<Option<Grouping>, String> {
+        let field = |name: &String| match name.as_str() {
+            "host" => Dimension::Host,
+            "kind" => Dimension::Kind,
+            _ => Dimension::Field(name.clone()),
+        };
+        let fields = self.group_by.iter().chain(&self.then_by).map(field);
+        let dimensions: Vec<Dimension> = fields.chain(self.per.map(Dimension::Time)).collect();
+        if dimensions.is_empty() {
+            return Ok(None);
+        }
+        Grouping::new(dimensions).map(Some).map_err(|error| error.to_string())
+    }
+}
+
+/// The events of a rule's alerts.
+fn raised_by(rule: &str, scope: &Scope) -> Result<Vec<EventId>, String> {
+    let named = |card: &RuleCard| card.id.as_str() == rule || card.title.eq_ignore_ascii_case(rule);
+    let raised: Vec<EventId> =
+        scope.alerts.iter().filter(|alert| named(&alert.rule)).map(|alert| alert.event.clone()).collect();
+    let unknown = || format!("no alert of this case is by the rule `{}`: get_alert names its rule", taint::shown(rule));
+    if raised.is_empty() { Err(unknown()) } else { Ok(raised) }
 }
 
 /// See the module.
@@ -87,48 +183,19 @@ pub struct SearchWinlogEvents;
 #[async_trait]
 impl Tool for SearchWinlogEvents {
     const NAME: &'static str = "search_winlog_events";
-    const DESCRIPTION: &'static str = "Stored Windows events in a window: by host, kind, process and field conditions. Lists rows, or counts by a field. An empty result counts as evidence only while the sensor is proven alive.";
+    const DESCRIPTION: &'static str = "Stored Windows events in a window: by host, kind, process, user, file, registry path, address, domain, hash, rule, words and field conditions. Lists rows, or counts them by up to three of fields and time. An empty result counts as evidence only while the sensor is proven alive.";
     const PERMISSION: Permission = Permission::Read;
     type Arguments = SearchArguments;
 
     async fn call(&self, arguments: SearchArguments, scope: &Scope) -> Result<Answer, ToolError> {
-        if arguments.from > arguments.to {
-            return Err(ToolError::BadArguments { tool: Self::NAME.into(), what: "`from` lies after `to`".into() });
-        }
-        let limit = arguments.limit.unwrap_or(MOST_ROWS).clamp(1, MOST_ROWS);
-        let conditions = arguments.conditions.iter().map(|c| Condition {
-            field: c.field.clone(),
-            comparison: c.comparison,
-            value: c.value.clone(),
-        });
-        let query = EventQuery {
-            host: arguments.host.clone().map(HostName::new),
-            kinds: arguments.kinds.iter().map(Kind::from).collect(),
-            process: arguments.process.clone(),
-            conditions: conditions.collect(),
-            from: arguments.from,
-            to: arguments.to,
-            watermark: scope.watermark,
-            limit: if arguments.group_by.is_some() { MOST_COUNTED } else { limit },
-        };
-        let found = scope.events.search(&query).await.map_err(unavailable)?;
+        let bad = |what: String| ToolError::BadArguments { tool: Self::NAME.into(), what };
+        let query = arguments.query(scope).map_err(bad)?;
         let window = format!("{} to {}", arguments.from, arguments.to);
-        let mut header = Header { total: found.total, window, ..Header::default() };
-        if let Some(field) = &arguments.group_by {
-            let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-            for event in &found.rows {
-                *counts.entry(event.field(field).unwrap_or_else(|| "(no such field)".into())).or_default() += 1;
-            }
-            let mut counts: Vec<_> = counts.into_iter().collect();
-            counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-            let rows = counts.iter().take(limit).map(|(value, n)| Row {
-                exhibit: None,
-                view: None,
-                text: format!("{n} × {}", taint::shown(value)),
-            });
-            let rows = rows.collect();
-            return Ok(Answer { header, rows, cut: 0, data: json!({ "counts": counts }) });
+        if let Some(by) = arguments.grouping().map_err(bad)? {
+            return count(TallyQuery { events: query, by }, window, scope).await;
         }
+        let found = scope.events.search(&query).await.map_err(unavailable)?;
+        let mut header = Header { total: found.total, window, ..Header::default() };
         if found.total > found.rows.len() as u64 {
             header.next = "narrow the window, add a condition, or count with group_by".into();
         }
@@ -158,13 +225,36 @@ impl Tool for SearchWinlogEvents {
     }
 }
 
+/// Counts instead of rows. Nothing of it can be cited: it stands for no single event.
+async fn count(query: TallyQuery, window: String, scope: &Scope) -> Result<Answer, ToolError> {
+    let tally = scope.events.tally(&query).await.map_err(unavailable)?;
+    let mut header = Header { total: tally.events_total, window, ..Header::default() };
+    if tally.groups_total > tally.groups.len() as u64 {
+        header.next =
+            format!("these are the largest of {} groups: narrow the window to see others", tally.groups_total);
+    }
+    let rows = tally.groups.iter().map(|group| {
+        let Group { events, hosts, days, .. } = group;
+        let key: Vec<String> = group.key.iter().map(|value| taint::shown(value)).collect();
+        let spread = if *hosts > 1 || *days > 1 { format!(" (hosts: {hosts}, days: {days})") } else { String::new() };
+        Row { exhibit: None, view: None, text: format!("{events} × {}{spread}", key.join(" | ")) }
+    });
+    // A text first, because that is where the door looks for texts that address their reader.
+    let counts = tally.groups.iter().map(|group| json!([group.key.join(" | "), group.events, group.hosts, group.days]));
+    let data = json!({ "counts": counts.collect::<Vec<_>>(), "groups": tally.groups_total });
+    Ok(Answer { header, rows: rows.collect(), cut: 0, data })
+}
+
 /// A row that shows an event.
 pub(super) fn row(view: EventView) -> Row {
     Row { exhibit: Some(view.exhibit()), text: view.line(), view: Some(view) }
 }
 
-/// An empty result that could be cited: one host, one kind of event.
+/// An empty result that could be cited: one host, one kind of event, and nothing asked for that a claim cannot say.
 fn absence(query: &EventQuery) -> Option<AbsenceClaim> {
+    if !query.mentions.is_empty() || query.text.is_some() || query.among.is_some() {
+        return None;
+    }
     let [Kind { channel: Some(channel), code }] = query.kinds.as_slice() else { return None };
     let conditions = query.conditions.iter().map(|c| Quote { field: c.field.clone(), value: c.value.clone() });
     let process =

@@ -116,11 +116,8 @@ impl Tree<'_> {
             host: Some(self.host.clone()),
             kinds: vec![Kind { channel: Some(SYSMON.into()), code: 1 }],
             process: Some(process.into()),
-            conditions: vec![],
-            from: self.at - BEFORE,
-            to: self.at + AFTER,
-            watermark: self.scope.watermark,
             limit: MOST_NODES,
+            ..EventQuery::within(self.at - BEFORE, self.at + AFTER, self.scope.watermark)
         };
         Ok(self.scope.events.search(&query).await.map_err(unavailable)?.rows)
     }

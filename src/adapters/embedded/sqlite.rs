@@ -6,14 +6,18 @@
 //! begin after the commit.
 //!
 //! Commits survive the death of the process; [`Database::write_durably`] also waits for the disk.
+//!
+//! A store may leave work for later ([`Layout::idle`]): the writer does it in small portions when nobody wrote for a
+//! while, and stops for whoever comes.
 
+pub(super) mod layout;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -22,6 +26,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
+use self::layout::{Format, IdleWork, Layout, upgrade};
 use crate::ports::storage::StorageError;
 
 /// Jobs that share one commit, at most: a bound on how long the first of them waits.
@@ -30,6 +35,8 @@ const LARGEST_GROUP: usize = 256;
 const READERS: usize = 2;
 /// How long to wait for another process (a person with a database browser) to let go of the file.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long nobody must have written before the writer does what was left for later.
+const QUIET: Duration = Duration::from_millis(150);
 /// The only I/O error that means a full disk: SQLite could not grow the index of its write-ahead log
 /// (`SQLITE_IOERR_SHMSIZE`). A write that finds no space is reported as `SQLITE_FULL` already.
 const NO_SPACE_FOR_INDEX: i32 = 10 | (19 << 8);
@@ -68,12 +75,19 @@ pub(super) struct Database {
 impl Database {
     /// Opens or creates the file. `formats[n]` is the SQL that brings a file of format `n` to format `n + 1`;
     /// format 0 is an empty file.
-    pub(super) fn open(path: &Path, limits: Limits, formats: &[&str]) -> Result<Self, StorageError> {
+    pub(super) fn open(path: &Path, limits: Limits, formats: &[&'static str]) -> Result<Self, StorageError> {
+        let formats: Vec<Format> = formats.iter().map(|sql| Format { sql, fill: None }).collect();
+        Self::open_as(path, limits, &Layout { formats: &formats, idle: None, cache: layout::USUAL_CACHE })
+    }
+
+    /// As [`Self::open`], for a store that needs more than SQL.
+    pub(super) fn open_as(path: &Path, limits: Limits, layout: &Layout<'_>) -> Result<Self, StorageError> {
         let shown: Arc<str> = path.display().to_string().into();
         let refused = |error: rusqlite::Error| storage_error(&shown, &error);
         let connection = Connection::open(path).map_err(refused)?;
         configure(&connection, limits).map_err(refused)?;
-        upgrade(&connection, &shown, formats)?;
+        keep_pages(&connection, layout.cache).map_err(refused)?;
+        upgrade(&connection, &shown, layout.formats)?;
 
         let (writes, write_jobs) = channel();
         let (reads, read_jobs) = channel();
@@ -81,11 +95,12 @@ impl Database {
         let mut database =
             Self { path: shown.clone(), writes: Some(writes), reads: Some(reads), writer: None, readers: vec![] };
         database.writer = Some(database.spawn("writer", {
-            let path = shown.clone();
-            move || write_until_closed(&connection, &path, &write_jobs)
+            let (path, idle) = (shown.clone(), layout.idle);
+            move || write_until_closed(&connection, &path, &write_jobs, idle)
         })?);
         for _ in 0..READERS {
             let connection = open_reader(path).map_err(refused)?;
+            keep_pages(&connection, layout.cache).map_err(refused)?;
             let jobs = read_jobs.clone();
             let reader = database.spawn("reader", move || read_until_closed(&connection, &jobs))?;
             database.readers.push(reader);
@@ -188,14 +203,57 @@ impl Drop for Database {
 }
 
 /// Runs every job that is queued in one transaction, then waits for the next.
-fn write_until_closed(connection: &Connection, path: &str, jobs: &Receiver<WriteJob>) {
+fn write_until_closed(connection: &Connection, path: &str, jobs: &Receiver<WriteJob>, idle: Option<IdleWork>) {
     let mut waits_for_disk = false;
-    while let Ok(first) = jobs.recv() {
+    // What earlier lives left to do is begun without being asked for.
+    let mut left = idle;
+    while let Some(first) = next_job(connection, path, jobs, &mut left) {
+        left = idle;
         let mut group: VecDeque<_> = std::iter::once(first).chain(jobs.try_iter()).take(LARGEST_GROUP).collect();
         while !group.is_empty() {
             commit_group(connection, path, &mut group, &mut waits_for_disk);
         }
     }
+}
+
+/// The next job, and until it comes what was left for later; `None` once nobody can ask any more.
+fn next_job(
+    connection: &Connection,
+    path: &str,
+    jobs: &Receiver<WriteJob>,
+    left: &mut Option<IdleWork>,
+) -> Option<WriteJob> {
+    let mut is_quiet = false;
+    while let Some(work) = *left {
+        let waited = match is_quiet {
+            true => jobs.try_recv().map_err(|error| error == TryRecvError::Disconnected),
+            false => jobs.recv_timeout(QUIET).map_err(|error| error == RecvTimeoutError::Disconnected),
+        };
+        match waited {
+            Ok(job) => return Some(job),
+            Err(true) => return None,
+            Err(false) => is_quiet = true,
+        }
+        match do_portion(connection, work) {
+            Ok(true) => {}
+            Ok(false) => *left = None,
+            Err(error) => {
+                // Nothing rests on it: it is tried again after the next write, and when the file is opened.
+                tracing::warn!(path, %error, "work that was left for later could not be done");
+                *left = None;
+            }
+        }
+    }
+    jobs.recv().ok()
+}
+
+fn do_portion(connection: &Connection, work: IdleWork) -> rusqlite::Result<bool> {
+    execute(connection, "BEGIN IMMEDIATE")?;
+    let done = work(connection).and_then(|more| execute(connection, "COMMIT").map(|()| more));
+    if done.is_err() && !connection.is_autocommit() {
+        let _ = execute(connection, "ROLLBACK");
+    }
+    done
 }
 
 /// Runs the group's jobs, each in its savepoint, commits them together and answers them.
@@ -360,26 +418,15 @@ fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+fn keep_pages(connection: &Connection, kibibytes: u32) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", -i64::from(kibibytes))
+}
+
 /// A statement is planned once. Left alone, SQLite plans a query anew whenever other values are bound to it,
 /// which costs several times what the query does.
 fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
-}
-
-/// Brings the file to the newest format in one transaction, or refuses a file that is newer still.
-fn upgrade(connection: &Connection, path: &str, formats: &[&str]) -> Result<(), StorageError> {
-    let refused = |error: rusqlite::Error| storage_error(path, &error);
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(refused)?;
-    let known = signed(formats.len() as u64);
-    let Some(steps) = usize::try_from(found).ok().and_then(|found| formats.get(found..)) else {
-        return Err(StorageError::NewerFormat { path: path.to_owned(), found, known });
-    };
-    if steps.is_empty() {
-        return Ok(());
-    }
-    let sql = format!("BEGIN IMMEDIATE; {} PRAGMA user_version = {known}; COMMIT;", steps.concat());
-    connection.execute_batch(&sql).map_err(refused)
 }
 
 /// What SQLite said, in words that tell a person what to do.

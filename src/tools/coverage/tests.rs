@@ -16,9 +16,12 @@ async fn ask(events: Vec<Event>, kinds: Value) -> (Vec<String>, Vec<KindSeen>) {
     let arguments = serde_json::from_value(arguments).expect("they fit");
     let answer = SensorCoverage.call(arguments, &scope).await.expect("it answers");
     assert_eq!(answer.header.total, answer.rows.len() as u64);
-    assert!(answer.rows.iter().all(|row| row.exhibit.is_none()), "nothing of it can be cited as seen");
-    let data = serde_json::from_value(answer.data).expect("they are kinds");
-    (answer.rows.into_iter().map(|row| row.text).collect(), data)
+    let Covered { kinds, .. } = serde_json::from_value(answer.data).expect("they are kinds");
+    let judged = answer.rows.into_iter().take(kinds.len()).map(|row| {
+        assert!(row.exhibit.is_none(), "a judgement of a sensor is no event that can be cited");
+        row.text
+    });
+    (judged.collect(), kinds)
 }
 
 fn seen(id: &str, seconds: i64, code: u32) -> Event {
@@ -61,4 +64,22 @@ async fn a_store_that_cannot_be_read_says_nothing_of_a_sensor() {
     let arguments = json!({"host": "wks-1", "kinds": [{"code": 1}], "from": at(100), "to": at(200)});
     let arguments = serde_json::from_value(arguments).expect("they fit");
     assert!(matches!(SensorCoverage.call(arguments, &scope).await, Err(ToolError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn the_facts_tell_who_touched_a_sensor_what_was_sent_and_how_far_back_the_store_reaches() {
+    let events = vec![seen("a", 50, 1), seen("b", 250, 1), seen("changed", 150, 16)];
+    let (_folder, store) = store(events).await;
+    let scope = Scope { alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
+    let arguments = json!({"host": "wks-1", "from": at(100), "to": at(200)});
+    let arguments = serde_json::from_value(arguments).expect("kinds may be left out");
+    let answer = SensorCoverage.call(arguments, &scope).await.expect("it answers");
+    let [touched, sent, reach] = answer.rows.as_slice() else { panic!("{:?}", answer.rows) };
+    assert!(touched.text.starts_with("Sysmon's configuration changed: "), "{}", touched.text);
+    assert_eq!(touched.exhibit, touched.view.as_ref().map(EventView::exhibit), "it can be cited");
+    assert!(touched.exhibit.is_some());
+    assert_eq!(sent.text, "sent within a day of the window: 2 × Sysmon 1, 1 × Sysmon 16");
+    assert!(reach.text.starts_with("the store holds 3 events of 0 days, from "), "{}", reach.text);
+    let covered: Covered = serde_json::from_value(answer.data).expect("it is typed");
+    assert_eq!((covered.kinds.len(), covered.facts.touched.len(), covered.history.events), (0, 1, 3));
 }

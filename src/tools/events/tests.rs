@@ -91,7 +91,7 @@ async fn counting_by_a_field_gives_the_most_frequent_first_and_nothing_to_cite()
     assert_eq!(texts, ["20 × b.exe", "10 × a.exe", "2 × (no such field)"]);
     assert!(answer.rows.iter().all(|row| row.exhibit.is_none() && row.view.is_none()));
     assert_eq!(answer.header.total, 32, "all are counted, not only the rows a list would show");
-    assert_eq!(answer.data["counts"][0], json!(["b.exe", 20]));
+    assert_eq!(answer.data["counts"][0], json!(["b.exe", 20, 1, 1]));
     let first = ask(json!({"group_by": "winlog.event_data.Image", "limit": 1})).await;
     assert_eq!(first.rows.len(), 1);
 }
@@ -166,4 +166,63 @@ async fn one_event_is_shown_whole_or_said_to_be_missing() {
     assert!(matches!(&missing, ToolError::NotFound { what } if what.contains("nobody")));
     let broken = Scope { events: Arc::new(BrokenStore), ..scope };
     assert!(matches!(GetEvent.call(get("e"), &broken).await, Err(ToolError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn things_words_and_rules_narrow_and_their_absence_cannot_be_cited() {
+    let mut events = log();
+    let data = json!({"Image": r"C:\Tools\scan.exe", "User": r"CORP\i.lund", "CommandLine": "scan /deep",
+        "DestinationIp": "192.0.2.9", "DestinationPort": "8443", "TargetObject": r"HKLM\A\B", "QueryName": "x.example",
+        "Hashes": "SHA256=AA"});
+    events.push(event("one", 500, "WKS-1", (SYSMON, 3), data));
+    let (_folder, store) = store(events).await;
+    let alerts = vec![crate::fixtures::alert("raised", "one", "WKS-1", 500)];
+    let scope = Scope { alerts: Arc::new(alerts), events: store, watermark: Watermark(u64::MAX) };
+    let ask = async |name: &str, value: Value| {
+        let mut arguments = json!({"from": at(0), "to": at(2_000), "host": "WKS-1", "kinds": [{"code": 3}]});
+        arguments[name] = value;
+        SearchWinlogEvents.call(serde_json::from_value(arguments).expect("they fit"), &scope).await
+    };
+    for (name, fits, other) in [
+        ("user", json!("i.lund"), json!("nobody")),
+        ("file", json!("SCAN.exe"), json!(r"D:\Tools\scan.exe")),
+        ("registry", json!(r"HKLM\A"), json!(r"HKLM")),
+        ("address", json!("192.0.2.9"), json!("192.0.2.99")),
+        ("port", json!(8443), json!(8444)),
+        ("domain", json!("X.example"), json!("y.example")),
+        ("hash", json!("aa"), json!("ab")),
+        ("text", json!("deep sc"), json!("eep")),
+    ] {
+        assert_eq!(shown(&ask(name, fits).await.expect("it answers")), ["one"], "{name}");
+        let none = ask(name, other).await.expect("it answers");
+        assert_eq!((none.header.total, none.rows.len()), (0, 0), "{name}: a claim could not say what was asked");
+    }
+    assert_eq!(shown(&ask("rule", json!("RULE OF RAISED")).await.expect("it answers")), ["one"], "by its title");
+    assert_eq!(shown(&ask("rule", json!("rule")).await.expect("it answers")), ["one"], "by its id");
+    for (name, value, says) in [
+        ("rule", json!("another"), "another"),
+        ("address", json!("x.example"), "IP address"),
+        ("text", json!("-/"), "no words"),
+        ("then_by", json!(["a", "b", "c", "d"]), "one to three"),
+    ] {
+        let refused = ask(name, value).await.expect_err("it makes no sense");
+        assert!(matches!(&refused, ToolError::BadArguments { what, .. } if what.contains(says)), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn counting_by_several_things_names_them_in_their_order_and_how_far_they_are_spread() {
+    let mut events = log();
+    events.push(event("far", 400, "WKS-2", (SYSMON, 1), json!({"Image": "a.exe"})));
+    let arguments = json!({"group_by": "winlog.event_data.Image", "then_by": ["kind"], "per": "day", "limit": 2});
+    let answer = ask_of(events.clone(), arguments).await.expect("it answers");
+    let texts: Vec<&str> = answer.rows.iter().map(|row| row.text.as_str()).collect();
+    let day = at(0);
+    assert_eq!(
+        texts,
+        [format!("20 × b.exe | Sysmon 1 | {day}"), format!("11 × a.exe | Sysmon 1 | {day} (hosts: 2, days: 1)"),]
+    );
+    assert!(answer.header.next.contains("largest of 3 groups"), "{}", answer.header.next);
+    let hosts = ask_of(events, json!({"group_by": "host"})).await.expect("it answers");
+    assert_eq!(hosts.data["counts"], json!([["wks-1", 32, 1, 1], ["wks-2", 1, 1, 1]]));
 }

@@ -1,0 +1,112 @@
+//! The file's formats, and by which keys it finds what a document says.
+
+use rusqlite::Connection;
+use sha2::{Digest, Sha256};
+
+use super::read::EventReader;
+use super::write;
+use crate::adapters::embedded::sqlite::layout::Format;
+use crate::domain::event::Event;
+use crate::ports::events::mention::{self, Mention, Sort};
+use crate::ports::events::prevalence::Habit;
+
+/// Each brings the file of the format before it to its own.
+pub(super) const FORMATS: [Format; 2] =
+    [Format { sql: FORMAT_1, fill: None }, Format { sql: FORMAT_2, fill: Some(fill_mentions) }];
+
+pub(super) const FORMAT_1: &str = "
+    CREATE TABLE event(
+        arrival INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        time INTEGER NOT NULL,        -- microseconds since 1970, UTC
+        host TEXT NOT NULL,           -- the host's key
+        channel TEXT NOT NULL, code INTEGER NOT NULL, record_id TEXT,
+        process TEXT, parent TEXT);   -- Sysmon's entity ids, upper case
+    CREATE TABLE document(
+        arrival INTEGER PRIMARY KEY,
+        host TEXT NOT NULL,           -- as the log wrote it
+        nanoseconds INTEGER NOT NULL, -- what the microseconds leave of the time
+        file TEXT NOT NULL, line INTEGER NOT NULL, json TEXT NOT NULL);
+    CREATE INDEX event_time ON event(time);
+    CREATE INDEX event_host ON event(host, time);
+    CREATE INDEX event_kind ON event(host, code, time);
+    CREATE INDEX event_process ON event(process) WHERE process IS NOT NULL;
+    CREATE INDEX event_parent ON event(parent) WHERE parent IS NOT NULL;
+";
+
+/// Events may be removed from here on, so how much has arrived is kept apart. `mention` takes over from the columns
+/// `process` and `parent`, which are no longer written or read: to drop them would rewrite the table.
+const FORMAT_2: &str = "
+    DROP INDEX event_process;
+    DROP INDEX event_parent;
+    CREATE TABLE mention(
+        key INTEGER NOT NULL,         -- of what is mentioned, see `keys`
+        time INTEGER NOT NULL, arrival INTEGER NOT NULL,
+        PRIMARY KEY(key, time, arrival)) WITHOUT ROWID;
+    CREATE VIRTUAL TABLE words USING fts5(
+        text, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii');
+    CREATE TABLE state(
+        arrived INTEGER NOT NULL,     -- the highest arrival that was ever given, as of the last retention
+        worded INTEGER NOT NULL,      -- words has every event up to this arrival
+        complete_since INTEGER);      -- the time before which retention may have removed events
+    INSERT INTO state VALUES(0, 0, NULL);
+";
+
+/// Writes the mentions of all events that are stored.
+fn fill_mentions(connection: &Connection) -> rusqlite::Result<()> {
+    let mut reader = EventReader::new(connection)?;
+    let mut arrivals = connection.prepare("SELECT arrival FROM event ORDER BY arrival")?;
+    let mut rows = arrivals.query([])?;
+    while let Some(row) = rows.next()? {
+        let arrival = row.get(0)?;
+        // A damaged document mentions nothing; whoever reads it is told.
+        if let Ok(event) = reader.event(arrival) {
+            let time = event.time.as_microsecond();
+            write::insert_mentions(connection, keys(&event).into_iter().map(|key| (key, time, arrival)))?;
+        }
+    }
+    Ok(())
+}
+
+/// The keys under which an event is found: of what it mentions, paths by their names alone, and of its habits.
+pub(super) fn keys(event: &Event) -> Vec<i64> {
+    let mentions = mention::of(event);
+    let kept = mentions.iter().filter(|mention| mention.sort() != Sort::FilePath).map(mention_key);
+    let habits = Habit::shown_by(event);
+    let mut keys: Vec<i64> = kept.chain(habits.iter().map(habit_key)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// The key of a mention. A path has none: it is looked for by its name, and then compared.
+pub(super) fn mention_key(mention: &Mention) -> i64 {
+    let sort = match mention.sort() {
+        Sort::Process => "process",
+        Sort::Hash => "hash",
+        Sort::Address => "address",
+        Sort::Domain => "domain",
+        Sort::Registry => "registry",
+        Sort::FilePath | Sort::FileName => "file",
+        Sort::Account => "account",
+        Sort::Port => "port",
+    };
+    key(&[sort, mention.value()])
+}
+
+/// The key of a habit.
+pub(super) fn habit_key(habit: &Habit) -> i64 {
+    habit.as_mention().map_or_else(|| key(&habit.parts()), mention_key)
+}
+
+/// The first 64 bits of the SHA-256: two things share a key less often than a disk errs, and to find one that shares
+/// the key of a given other takes 2^64 tries.
+fn key(parts: &[&str]) -> i64 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let digest = hash.finalize();
+    digest.iter().take(8).fold(0, |key, byte| (key << 8) | i64::from(*byte))
+}
