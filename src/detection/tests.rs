@@ -33,10 +33,12 @@ fn every_host_raises_the_alerts_its_story_wants() {
     let count = |host: &str, title: &str| fired[host].iter().filter(|fired| *fired == title).count();
     assert_eq!(fired["wks-07"], [block]);
     assert_eq!(fired["lap-31"], [hidden]);
-    assert_eq!((fired["fin-22"].len(), count("fin-22", block), count("fin-22", hidden)), (5, 2, 1));
+    assert_eq!((fired["fin-22"].len(), count("fin-22", block), count("fin-22", hidden)), (9, 2, 1));
     assert_eq!(count("fin-22", "Office program starts a command or script interpreter"), 1);
     assert_eq!(count("fin-22", "Process memory is dumped with a system library"), 1);
-    assert_eq!((fired["srv-app02"].len(), count("srv-app02", block), count("srv-app02", hidden)), (4, 1, 1));
+    assert_eq!(count("fin-22", "Script block downloads text and runs it at once"), 2);
+    assert_eq!(count("fin-22", "Existing or new service is made to run a command"), 1);
+    assert_eq!((fired["srv-app02"].len(), count("srv-app02", block), count("srv-app02", hidden)), (5, 1, 1));
     assert_eq!(count("srv-app02", "New service whose program is a shell command"), 1);
     assert_eq!(count("srv-app02", "Service manager starts a command interpreter"), 1);
 }

@@ -74,7 +74,7 @@ fn fired(rules: &SigmaCollection, sequence: &Sequence) -> BTreeSet<String> {
     events.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     let mut fired = BTreeSet::new();
     for (seconds, event) in &events {
-        #[expect(clippy::cast_possible_truncation, reason = "the engine counts whole seconds")]
+        // The engine counts whole seconds.
         let results = engine.process_event_at(&View::of(event), *seconds as i64);
         fired.extend(
             results.into_iter().filter(|result| result.is_correlation()).map(|result| result.header.rule_title),
@@ -112,9 +112,9 @@ fn every_correlation_has_a_complete_card_and_counts_rules_of_its_own_file() {
     let files = correlations();
     assert!(files.len() >= 10, "{}", files.len());
     for (stem, rules, _) in files {
-        let known: BTreeSet<&str> = (rules.rules.iter().filter_map(|rule| rule.name.as_deref()))
-            .chain(rules.correlations.iter().filter_map(|rule| rule.name.as_deref()))
-            .collect();
+        let rule_names = rules.rules.iter().filter_map(|rule| rule.name.as_deref());
+        let correlation_names = rules.correlations.iter().filter_map(|rule| rule.name.as_deref());
+        let known: BTreeSet<&str> = rule_names.chain(correlation_names).collect();
         for rule in &rules.rules {
             assert_eq!(rule.level, Some(rsigma_parser::Level::Informational), "{stem}: {}", rule.title);
         }
