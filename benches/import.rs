@@ -171,8 +171,9 @@ async fn import_rate(log: &Path, folder: &Path, rules: Arc<RuleSet>) -> f64 {
     let shared = assemble(&state, stores, faults).await.expect("a floor");
     let began = Instant::now();
     let inputs = Inputs::find(&[log.to_owned()]).expect("it is a log").logs;
-    let imported =
-        import_all(&shared, inputs, ClockOffset::NONE, &mut Detector::new(rules), &Watch::default()).await.expect("it is imported");
+    let imported = import_all(&shared, inputs, ClockOffset::NONE, &mut Detector::new(rules), &Watch::default())
+        .await
+        .expect("it is imported");
     let seconds = began.elapsed().as_secs_f64();
     let (_, imported) = &imported[0];
     assert!(imported.damage.is_none(), "{}", imported.damage);

@@ -200,12 +200,7 @@ struct Found<'a> {
     settled: usize,
 }
 
-fn report(
-    found: &Found,
-    clock: Option<SignedDuration>,
-    rules: usize,
-    cases: &[CaseThread],
-) -> serde_json::Value {
+fn report(found: &Found, clock: Option<SignedDuration>, rules: usize, cases: &[CaseThread]) -> serde_json::Value {
     let tally = |name: &str, kind: String, Tally { count, first, first_reason }: &Tally| json!({name: kind, "records": count, "first": first.to_string(), "reason": first_reason});
     let skipped = |damage: &Damage| -> Vec<_> {
         damage.broken().iter().map(|(fault, found)| tally("fault", fault.to_string(), found)).collect()
