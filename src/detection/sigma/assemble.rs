@@ -38,6 +38,7 @@ pub(super) fn assemble(files: &[RuleFile]) -> RuleSet {
     let mut findings = Findings::default();
     let mut origins: HashMap<RuleId, &RuleFile> = HashMap::new();
     let mut singles: Vec<Single> = Vec::new();
+    let mut odd: Vec<(&RuleFile, RuleId, String, Vec<&str>)> = Vec::new();
     let mut correlations: Vec<Read> = Vec::new();
     let mut filters: Vec<(&RuleFile, FilterRule)> = Vec::new();
     for file in files {
@@ -59,9 +60,8 @@ pub(super) fn assemble(files: &[RuleFile]) -> RuleSet {
         for rule in parsed.rules {
             let id = rule_id(rule.id.as_deref(), &rule.title);
             if is_new(&mut origins, &mut findings, file, &id, &rule.title) {
-                for text in card::unsaid(rule.id.as_ref(), rule.author.as_ref(), rule.level, &rule.falsepositives) {
-                    findings.remark(file, &rule.title, text);
-                }
+                let unsaid = card::unsaid(rule.id.as_ref(), rule.author.as_ref(), rule.level, &rule.falsepositives);
+                odd.push((file, id, rule.title.clone(), unsaid));
                 singles.push((file, rule));
             }
         }
@@ -131,6 +131,10 @@ pub(super) fn assemble(files: &[RuleFile]) -> RuleSet {
         if let Some(rule) = rules.get_mut(id) {
             rule.raises = false;
         }
+    }
+    // The card of a part of a correlation is never shown.
+    for (file, _, title, unsaid) in odd.iter().filter(|(_, id, ..)| rules.get(id).is_some_and(|rule| rule.raises)) {
+        unsaid.iter().for_each(|text| findings.remark(file, title, text));
     }
 
     unreachable.sort();

@@ -179,6 +179,9 @@ fn parts_of_a_correlation_are_silent_unless_it_asks_for_them() {
         ("c.yml", &(correlation("c", FIVE_FAILURES) + "generate: true\n")),
     ]);
     assert_eq!(set.detect(&one).len(), 1);
+    // What is never shown needs no words for readers.
+    assert!(silent.remarks().iter().all(|remark| !remark.text.contains("`Rule failed`")), "{:?}", silent.remarks());
+    assert!(set.remarks().iter().any(|remark| remark.text.contains("`Rule failed`")));
     let own_word = rules(&[("f.yml", &(rule("failed", "service: security", "EventID: 4625") + "generate: false\n"))]);
     assert_eq!(own_word.detect(&one), []);
 }

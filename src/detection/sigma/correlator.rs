@@ -141,6 +141,8 @@ impl Correlator {
                 let before = state.group.len();
                 state.group.give_up(correlation, MOST_IN_GROUP / 2);
                 let gone = before - state.group.len();
+                // What was given up is not walked again.
+                state.raised.clear();
                 self.hits -= gone;
                 self.given_up += gone as u64;
             }

@@ -80,12 +80,12 @@ impl Group {
     pub(super) fn give_up(&mut self, correlation: &Correlation, most: usize) {
         let (fired, first_kept) = self.walk_to_the_end(correlation);
         self.fired_before = fired.last().map(|fired| fired.last.0).or(self.fired_before);
-        let kept = first_kept.map(|first| self.hits.split_off(&first)).unwrap_or_default();
-        self.hits = kept;
+        let newest = self.hits.last_key_value().map(|((time, ..), _)| *time);
+        self.hits = first_kept.map(|first| self.hits.split_off(&first)).unwrap_or_default();
         while self.hits.len() > most {
             self.hits.pop_first();
         }
-        self.from = self.hits.first_key_value().map(|((time, ..), _)| *time).or(self.from);
+        self.from = self.hits.first_key_value().map(|((time, ..), _)| *time).or(newest).or(self.from);
     }
 
     fn walk_to_the_end(&self, correlation: &Correlation) -> (Vec<Fired>, Option<Place>) {
