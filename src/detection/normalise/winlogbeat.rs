@@ -1,8 +1,6 @@
 //! Windows events as Winlogbeat 7 and 8 write them: the target shape or nearly so, straight from the agent, through
 //! Logstash, or through an ingest pipeline that moved event data into ECS fields.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 use super::parts::Parts;
@@ -142,13 +140,10 @@ fn document(record: &Map<String, Value>, parts: &mut Parts<'_>) {
     {
         parts.keep("host", host);
     }
-    let event = parts.document.get_mut("event").and_then(Value::as_object_mut);
-    for (field, said) in
-        [("code", Some(Cow::from(parts.code.to_string()))), ("provider", parts.provider.map(Cow::from))]
-    {
-        let differs = |value: &Value| text::of(value).as_deref() != said.as_deref();
-        if let Some(value) = event.as_ref().and_then(|event| event.get(field)).filter(|value| differs(value)) {
-            parts.keep(format!("event.{field}"), value.clone());
+    for (field, said) in [("code", Some(parts.code.to_string())), ("provider", parts.provider.map(str::to_owned))] {
+        let written = parts.document.get("event").and_then(|event| event.get(field));
+        if let Some(value) = written.filter(|value| text::of(value) != said).cloned() {
+            parts.keep(format!("event.{field}"), value);
         }
     }
 }
