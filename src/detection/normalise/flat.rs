@@ -10,8 +10,10 @@ use crate::detection::damage::Broken;
 enum Field {
     /// The event's own data.
     Data,
-    /// Read by name below.
-    Named,
+    /// A text that is read by name below.
+    NamedText,
+    /// A number, perhaps as text, that is read by name below.
+    NamedNumber,
     /// A number of the header, and its place in `winlog`.
     Number(&'static str),
     /// A text of the header, and its place in `winlog`.
@@ -26,7 +28,8 @@ enum Field {
 /// acted, and go where Winlogbeat keeps it; PowerShell logs about itself.
 fn field(name: &str) -> Field {
     match name {
-        "Channel" | "EventID" | "Hostname" | "SourceName" | "RecordNumber" | "Message" => Field::Named,
+        "Channel" | "Hostname" | "SourceName" | "Message" => Field::NamedText,
+        "EventID" | "RecordNumber" => Field::NamedNumber,
         "ExecutionProcessID" => Field::Number("process.pid"),
         "ThreadID" => Field::Number("process.thread.id"),
         "UserID" => Field::Text("user.identifier"),
@@ -79,9 +82,9 @@ pub(super) fn parts<'a>(record: &'a Map<String, Value>, recorded: &'static str) 
     };
     for (name, value) in record {
         match (field(name), value) {
-            (_, Value::Null) => {}
             (Field::Data, value) => text::put(&mut parts.data, name, value),
-            (Field::Named, Value::String(_) | Value::Number(_)) => {}
+            (_, Value::Null) | (Field::NamedText, Value::String(_)) => {}
+            (Field::NamedNumber, Value::String(_) | Value::Number(_)) => {}
             (Field::Number(path), value) if value.is_number() => set(&mut parts.winlog, path, value.clone()),
             (Field::Text(path), value @ Value::String(_)) => set(&mut parts.winlog, path, value.clone()),
             (Field::EventType, value) if !is_forwarders_event_type(record, value) => {
