@@ -13,6 +13,7 @@ pub mod cases;
 pub mod journal;
 pub mod progress;
 pub mod render;
+pub mod run;
 pub mod say;
 pub mod triage;
 
@@ -30,6 +31,8 @@ const EXIT_CODES: &str = "Exit codes: 0 nothing needs a person · 1 something do
 enum Command {
     /// Import logs, detect, investigate, and print the cases
     Triage(triage::Arguments),
+    /// Keep running: follow logs, take what forwarders send, and judge what comes, until stopped
+    Run(run::Arguments),
     /// Read cases
     #[command(subcommand)]
     Cases(cases::Command),
@@ -68,6 +71,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     let telemetry = telemetry::init(None);
     let result = match arguments.command {
         Command::Triage(arguments) => triage::run(arguments).await,
+        Command::Run(arguments) => run::run(arguments).await,
         Command::Cases(command) => cases::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Journal(command) => journal::run(command).await,

@@ -228,7 +228,11 @@ fn record(line: &[u8]) -> Option<Result<Map<String, Value>, Broken>> {
     Some(parse(line))
 }
 
-fn parse(line: &[u8]) -> Result<Map<String, Value>, Broken> {
+/// Reads one record's text.
+///
+/// # Errors
+/// When it is no UTF-8, no JSON, no object, or nested too deep.
+pub fn parse(line: &[u8]) -> Result<Map<String, Value>, Broken> {
     let text = std::str::from_utf8(line).map_err(|error| Broken::new(Fault::NotUtf8, error.to_string()))?;
     let value: Value = serde_json::from_str(text).map_err(|error| {
         let reason = error.to_string();

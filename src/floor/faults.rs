@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::messages::Role;
-use crate::ports::journal::{Append, CheckReport, Effect, Journal, JournalError, Lease, Pending, Queue, Row, Stream};
+use crate::ports::journal::{
+    Append, CheckReport, Cursor, Effect, Journal, JournalError, Lease, Pending, Queue, Row, Stream,
+};
 
 /// The environment variable.
 pub const VARIABLE: &str = "WATCHFLOOR_FAULT";
@@ -140,6 +142,14 @@ impl Journal for AbortingJournal {
 
     async fn blob(&self, hash: &str) -> Result<Option<Vec<u8>>, JournalError> {
         self.inner.blob(hash).await
+    }
+
+    async fn cursors(&self, prefix: &str) -> Result<Vec<Cursor>, JournalError> {
+        self.inner.cursors(prefix).await
+    }
+
+    async fn set_cursor(&self, cursor: Cursor) -> Result<(), JournalError> {
+        self.inner.set_cursor(cursor).await
     }
 
     async fn pending(&self) -> Result<Pending, JournalError> {

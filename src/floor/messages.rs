@@ -46,6 +46,20 @@ pub enum CaseWriterMessage {
     Tick,
 }
 
+/// To a source that polls.
+#[derive(Debug)]
+pub enum SourceMessage {
+    /// Look for what is new.
+    PollDue,
+}
+
+/// To the listener.
+#[derive(Debug)]
+pub enum ListenerMessage {
+    /// It no longer accepts connections.
+    Ended,
+}
+
 /// The actors by role. A supervised actor is looked up by name for every message: a kept address dies with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
