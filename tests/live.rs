@@ -309,6 +309,51 @@ fn a_full_disk_is_told_and_nothing_is_acknowledged() {
 }
 
 #[test]
+fn a_source_that_is_never_quiet_keeps_no_case_waiting() {
+    let state = State::new();
+    let (running, address) = Running::listening(&state);
+    assert_eq!(send(address, "POST", "/_bulk", &[], &bulk(LINES.iter().map(String::as_str))).status, 200);
+    let (began, mut number) = (Instant::now(), 0);
+    let is_judged = |told: &Value| told["told"] == "case" && !told["case"]["state"]["verdict"].is_null();
+    // Something comes every few milliseconds; half a second of quiet never is.
+    while !running.told().any(|told| is_judged(&told)) {
+        assert!(began.elapsed() < support::running::PATIENCE, "no case was judged");
+        assert_eq!(send(address, "POST", "/_bulk", &[], &bulk([record(number).as_str()])).status, 200);
+        number += 1;
+    }
+    println!("a case was judged after {:?} and {number} further requests", began.elapsed());
+    running.stop();
+}
+
+#[test]
+fn what_winlogbeat_sends_is_taken() {
+    let state = State::new();
+    let (running, address) = Running::listening(&state);
+    let document = json!({
+        "@timestamp": "2026-11-02T08:00:00.000Z",
+        "agent": {"type": "winlogbeat", "version": "8.17.0"}, "ecs": {"version": "8.0.0"},
+        "host": {"name": "wks-31.corp.example"}, "log": {"level": "information"}, "message": "A logon.",
+        "event": {"code": "4624", "kind": "event", "provider": "Microsoft-Windows-Security-Auditing"},
+        "winlog": {
+            "api": "wineventlog", "channel": "Security", "computer_name": "WKS-31.corp.example", "event_id": "4624",
+            "provider_name": "Microsoft-Windows-Security-Auditing", "record_id": 4711,
+            "event_data": {"TargetUserName": "a.user", "LogonType": "3"},
+        },
+    });
+    let answer = send(address, "POST", "/_bulk", &[], &bulk([document.to_string().as_str()])).json();
+    if answer.to_string().contains("unknown shape") {
+        println!("skipped: this version does not know Winlogbeat's shape");
+        return running.stop();
+    }
+    assert_eq!(statuses(&answer), [201], "{answer}");
+    let found = state.database("events.db").query_row("SELECT host, channel, code FROM event", [], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?))
+    });
+    assert_eq!(found.expect("it is stored"), ("wks-31".into(), "Security".into(), 4624));
+    running.stop();
+}
+
+#[test]
 fn a_followed_file_is_read_as_it_grows_and_partial_lines_wait() {
     let state = State::new();
     let log = state.write("events.ndjson", records(0..10));
@@ -466,6 +511,28 @@ fn a_second_signal_stops_at_once_and_loses_nothing() {
     wait_until("the cases are those of a batch", || listed(&state) == judged_in_a_batch());
     running.stop();
     state.assert_sound();
+}
+
+#[test]
+fn a_source_that_breaks_is_started_again_and_loses_nothing() {
+    let state = State::new();
+    let log = state.write("events.ndjson", records(0..5));
+    let follow = [(support::program::FAULT, "panic=follow")];
+    let running = Running::with(&state, &["--follow", log.to_str().expect("UTF-8")], &follow);
+    wait_for_events(&state, 5);
+    append(&log, records(5..6));
+    wait_for_events(&state, 6);
+    running.stop();
+
+    let state = State::new();
+    let listener = [(support::program::FAULT, "panic=listener")];
+    let running = Running::with(&state, &["--listen", "127.0.0.1:0", "--no-auth"], &listener);
+    let address = running.address();
+    // The first connection breaks the listener; the port stays, and who comes again is served.
+    assert!(try_send(address, "GET", "/", &[], b"").is_err());
+    wait_until("it answers again", || try_send(address, "GET", "/", &[], b"").is_ok_and(|answer| answer.status == 200));
+    assert_eq!(send(address, "POST", "/_bulk", &[], &bulk([LINES[0].as_str()])).status, 200);
+    running.stop();
 }
 
 #[test]

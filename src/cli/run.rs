@@ -205,6 +205,7 @@ enum Told {
     },
     Events {
         events: u64,
+        known: u64,
         alerts: u64,
         skipped: u64,
     },
@@ -219,13 +220,13 @@ enum Told {
 struct Teller {
     json: bool,
     cases: BTreeMap<CaseId, String>,
-    counted: (u64, u64, u64),
+    counted: [u64; 4],
 }
 
 impl Teller {
     fn new(json: bool, known: Vec<DeskCase>) -> Self {
         let cases = known.into_iter().map(|case| (case.id, render::line(&case))).collect();
-        Self { json, cases, counted: (0, 0, 0) }
+        Self { json, cases, counted: [0; 4] }
     }
 
     fn case(&mut self, case: DeskCase) -> Result<()> {
@@ -238,13 +239,13 @@ impl Teller {
 
     fn count(&mut self, standings: &[Standing]) -> Result<()> {
         let sum = |of: fn(&Standing) -> u64| standings.iter().map(of).sum::<u64>();
-        let counted = (sum(|s| s.events), sum(|s| s.alerts), sum(|s| s.skipped));
+        let counted = [sum(|s| s.events), sum(|s| s.known), sum(|s| s.alerts), sum(|s| s.skipped)];
         if counted == self.counted {
             return Ok(());
         }
         self.counted = counted;
-        let (events, alerts, skipped) = counted;
-        self.tell(&Told::Events { events, alerts, skipped })
+        let [events, known, alerts, skipped] = counted;
+        self.tell(&Told::Events { events, known, alerts, skipped })
     }
 
     fn tell(&self, told: &Told) -> Result<()> {
@@ -269,9 +270,10 @@ impl Teller {
                     format!("{source} read {file}: {events} events, {alerts} alerts")
                 }
             },
-            Told::Events { events, alerts, skipped } => {
+            Told::Events { events, known, alerts, skipped } => {
+                let known = if *known == 0 { String::new() } else { format!(" ({known} of them known already)") };
                 let skipped = if *skipped == 0 { String::new() } else { format!(", {skipped} records left out") };
-                format!("{events} events in, {alerts} alerts{skipped}")
+                format!("{events} events in{known}, {alerts} alerts{skipped}")
             }
             Told::Case { case } => render::line(case),
             Told::Stopping => {

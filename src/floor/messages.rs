@@ -5,6 +5,8 @@
 //!                              │                           │  └── ProposalFiled ─▶ gatekeeper
 //!                              └──────── EntryReady ───────┴───────── EntryReady ─▶ case writer
 //! ```
+//!
+//! A source that polls tells itself when to (`PollDue`); the listener's task tells its actor that it is over (`Ended`).
 
 /// To intake.
 #[derive(Debug)]

@@ -163,9 +163,12 @@ impl Shared {
 
     /// Notes an error that only a person can mend. The first one is kept; nothing recorded is lost by it.
     pub fn report(&self, error: &dyn Display) {
-        tracing::error!(%error, "the floor cannot go on with this");
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.get_or_insert_with(|| error.to_string());
+        // Actors that try again meet the same trouble several times a second.
+        trouble.get_or_insert_with(|| {
+            tracing::error!(%error, "the floor cannot go on with this");
+            error.to_string()
+        });
     }
 
     /// The error that a person has to mend, if there is one.

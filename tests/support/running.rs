@@ -86,6 +86,11 @@ impl Running {
         }
     }
 
+    /// What has been told since, without waiting.
+    pub fn told(&self) -> impl Iterator<Item = Value> {
+        self.told.try_iter()
+    }
+
     pub fn signal(&self, name: &str) {
         let sent = std::process::Command::new("kill").args([name, &self.child.id().to_string()]).status();
         assert!(sent.expect("kill is there").success());

@@ -24,6 +24,7 @@ use crate::detection::damage::{Broken, Fault};
 use crate::detection::normalise::normalise;
 use crate::detection::read::{self, EventLog};
 use crate::domain::event::{Event, Origin};
+use crate::floor::faults::FOLLOW;
 use crate::floor::import::ImportError;
 use crate::floor::ingest::IngestError;
 use crate::floor::messages::SourceMessage;
@@ -147,6 +148,7 @@ impl Actor for Follow {
         match message {
             SourceMessage::PollDue if Instant::now() < state.not_before => Ok(()),
             SourceMessage::PollDue => {
+                state.arguments.detector.shared().faults.break_once_named(FOLLOW);
                 match state.poll().await {
                     Ok(more) => {
                         state.failures = 0;

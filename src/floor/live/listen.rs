@@ -31,6 +31,7 @@ use super::cluster;
 use super::detector::Detector;
 use super::health::Health;
 use super::source::Source;
+use crate::floor::faults::{Faults, LISTENER};
 use crate::floor::messages::ListenerMessage;
 
 /// Connections at a time; more wait to be accepted.
@@ -123,10 +124,11 @@ impl Actor for Listen {
         bound.set_nonblocking(true)?;
         let listener = TcpListener::from_std(bound)?;
         reception.source.works();
+        let shared = reception.detector.shared().clone();
         let routes = routes(reception);
         Ok(State(tokio::spawn(async move {
             let _ended = Ended(myself);
-            accept(listener, routes, connections).await;
+            accept(listener, routes, connections, &shared.faults).await;
         })))
     }
 
@@ -151,7 +153,7 @@ impl Drop for Ended {
     }
 }
 
-async fn accept(listener: TcpListener, routes: Router, connections: Connections) {
+async fn accept(listener: TcpListener, routes: Router, connections: Connections, faults: &Faults) {
     let mut closing = connections.closing.subscribe();
     loop {
         // The semaphore is never closed.
@@ -166,6 +168,7 @@ async fn accept(listener: TcpListener, routes: Router, connections: Connections)
         };
         match accepted {
             Ok((connection, _)) => {
+                faults.break_once_named(LISTENER);
                 tokio::spawn(serve(connection, routes.clone(), connections.closing.subscribe(), place));
             }
             Err(error) => {

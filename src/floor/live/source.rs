@@ -55,6 +55,7 @@ struct State {
     is_up: bool,
     trouble: Option<String>,
     events: u64,
+    known: u64,
     alerts: u64,
     damage: Damage,
     delivered: Option<Timestamp>,
@@ -69,6 +70,8 @@ pub struct Standing {
     pub up: bool,
     /// Events it delivered since the start.
     pub events: u64,
+    /// How many of them were stored already.
+    pub known: u64,
     /// Alerts on them.
     pub alerts: u64,
     /// Records it had to leave out.
@@ -99,6 +102,7 @@ impl Source {
             source: self.id.clone(),
             up: state.is_up && state.trouble.is_none(),
             events: state.events,
+            known: state.known,
             alerts: state.alerts,
             skipped: state.damage.broken_count(),
             seconds_since_last_event: state.delivered.map(age),
@@ -122,6 +126,7 @@ impl Source {
     pub fn delivered(&self, taken: Taken, now: Timestamp) {
         let mut state = self.state();
         state.events += taken.events;
+        state.known += taken.known;
         state.alerts += taken.alerts;
         state.delivered = Some(now);
     }
