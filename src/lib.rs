@@ -4,6 +4,7 @@
 pub mod adapters;
 pub mod analyst;
 pub mod cli;
+pub mod config;
 pub mod detection;
 pub mod domain;
 pub mod evidence;

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod progress;
 pub mod render;
 pub mod rules;
+pub mod run;
 pub mod say;
 pub mod triage;
 
@@ -32,6 +33,8 @@ const EXIT_CODES: &str = "Exit codes: 0 nothing needs a person · 1 something do
 enum Command {
     /// Import logs, detect, investigate, and print the cases
     Triage(triage::Arguments),
+    /// Keep running: follow logs, take what forwarders send, and judge what comes, until stopped
+    Run(run::Arguments),
     /// Read cases
     #[command(subcommand)]
     Cases(cases::Command),
@@ -76,6 +79,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     let telemetry = telemetry::init(None);
     let result = match arguments.command {
         Command::Triage(arguments) => triage::run(arguments).await,
+        Command::Run(arguments) => run::run(arguments).await,
         Command::Cases(command) => cases::run(command).await,
         Command::Events(command) => events::run(command).await,
         Command::Audit(command) => audit::run(command).await,

@@ -75,6 +75,16 @@ pub fn table(cases: &[DeskCase]) -> String {
     )
 }
 
+/// One case in a line, for whoever watches cases come and go.
+#[must_use]
+pub fn line(case: &DeskCase) -> String {
+    let hosts: Vec<String> = case.state.hosts.iter().map(|host| taint::shown(host.key())).collect();
+    let what = case.state.verdict.as_ref().map_or(case.state.title.as_str(), |verdict| text(verdict, "headline"));
+    let verdict = case.state.verdict.as_ref().map_or_else(String::new, |_| format!(" · {}", judged(case)));
+    let (severity, what) = (case.state.severity, taint::shown(what));
+    format!("{} {}{verdict} · {severity} · {} · {what}", case.id, status(case), hosts.join(" "))
+}
+
 /// One case with its thread, as a person reads it.
 #[must_use]
 pub fn thread(thread: &CaseThread) -> String {

@@ -21,14 +21,26 @@ pub fn say(text: impl AsRef<str>) -> Result<()> {
 /// # Errors
 /// As [`say`].
 pub fn say_json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)?;
+    write(&escaped(&serde_json::to_string_pretty(value)?))
+}
+
+/// As [`say_json`], on one line: one of many that a program reads as they come.
+///
+/// # Errors
+/// As [`say`].
+pub fn say_json_line(value: &impl Serialize) -> Result<()> {
+    write(&escaped(&serde_json::to_string(value)?))
+}
+
+/// JSON without characters that a terminal would obey or hide.
+fn escaped(text: &str) -> String {
     let escaped = text.chars().map(|c| match taint::of(c.encode_utf8(&mut [0; 4])) {
         Some(taint::Taint::HiddenCharacters) => {
             c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
         }
         _ => c.to_string(),
     });
-    write(&escaped.collect::<String>())
+    escaped.collect()
 }
 
 /// Tells a person what went wrong. Whether anybody reads it changes nothing.

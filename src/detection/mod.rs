@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod damage;
 pub mod grouping;
+pub mod look;
 pub mod normalise;
 pub mod read;
 pub mod sigma;

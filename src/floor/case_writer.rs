@@ -110,7 +110,9 @@ impl State {
             spans::record_error(&span, "desk_refused");
         }
         written?;
-        Ok(self.shared.journal.confirm(&keys).await?)
+        self.shared.journal.confirm(&keys).await?;
+        self.shared.case_written(case);
+        Ok(())
     }
 
     async fn carry_out(&self, case: CaseId, lane: &[(String, DeskEffect)]) -> Result<(), WriteError> {

@@ -11,10 +11,21 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::messages::Role;
-use crate::ports::journal::{Append, CheckReport, Effect, Journal, JournalError, Lease, Pending, Queue, Row, Stream};
+use crate::ports::journal::{
+    Append, CheckReport, Cursor, Effect, Journal, JournalError, Lease, Pending, Queue, Row, Stream,
+};
 
 /// The environment variable.
 pub const VARIABLE: &str = "WATCHFLOOR_FAULT";
+
+/// The kinds of sources that can be made to break.
+const SOURCES: [&str; 2] = [FOLLOW, LISTENER];
+
+/// A followed path, by the name that `panic` takes.
+pub const FOLLOW: &str = "follow";
+
+/// The listener, by the name that `panic` takes.
+pub const LISTENER: &str = "listener";
 
 /// The switches.
 #[derive(Debug, Default)]
@@ -24,7 +35,7 @@ pub struct Faults {
     /// Every message with a number divisible by this is lost.
     drop_every: Option<u64>,
     /// This actor panics at its first message.
-    panic: Option<Role>,
+    panic: Option<&'static str>,
     /// The databases may grow to this many pages, as on a full disk.
     pub max_pages: Option<u32>,
     messages: AtomicU64,
@@ -52,8 +63,8 @@ impl Faults {
                 "drop-every" => faults.drop_every = Some(number()?),
                 "max-pages" => faults.max_pages = Some(u32::try_from(number()?).map_err(|_| bad())?),
                 "panic" => {
-                    let role = Role::ALL.into_iter().find(|role| role.name() == value);
-                    faults.panic = Some(role.ok_or_else(bad)?);
+                    let mut names = Role::ALL.into_iter().map(Role::name).chain(SOURCES);
+                    faults.panic = Some(names.find(|name| *name == value).ok_or_else(bad)?);
                 }
                 _ => return Err(bad()),
             }
@@ -69,8 +80,13 @@ impl Faults {
 
     /// Breaks the actor once, if it is the chosen one.
     pub fn break_once(&self, role: Role) {
-        if self.panic == Some(role) && !self.panicked.swap(true, Ordering::SeqCst) {
-            panic!("{VARIABLE}: {} breaks on purpose", role.name());
+        self.break_once_named(role.name());
+    }
+
+    /// As [`Self::break_once`], for a kind of source.
+    pub fn break_once_named(&self, name: &str) {
+        if self.panic == Some(name) && !self.panicked.swap(true, Ordering::SeqCst) {
+            panic!("{VARIABLE}: {name} breaks on purpose");
         }
     }
 }
@@ -140,6 +156,14 @@ impl Journal for AbortingJournal {
 
     async fn blob(&self, hash: &str) -> Result<Option<Vec<u8>>, JournalError> {
         self.inner.blob(hash).await
+    }
+
+    async fn cursors(&self, prefix: &str) -> Result<Vec<Cursor>, JournalError> {
+        self.inner.cursors(prefix).await
+    }
+
+    async fn set_cursor(&self, cursor: Cursor) -> Result<(), JournalError> {
+        self.inner.set_cursor(cursor).await
     }
 
     async fn pending(&self) -> Result<Pending, JournalError> {

@@ -4,12 +4,10 @@
 //! time. What they found is stored in the order of the logs, beside their work. How much is under way is bounded, so
 //! that a log of any size takes the same memory. Importing a file again changes nothing, so an import that was cut
 //! short is simply repeated. A detector goes along from log to log, so that correlations see all of them;
-//! [`settle`](super::settle::settle) ends the import.
+//! [`settle`](super::held_back::settle) ends the import.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,9 +20,8 @@ use super::ingest::{IngestError, ingest};
 use super::shared::Shared;
 use crate::detection::clock::ClockOffset;
 use crate::detection::damage::{Broken, Damage, Fault};
-use crate::detection::read::{
-    Batch, EventLog, Input, LONGEST_RECORD, Piece, ReadError, Source, keep_true_quotes, seen_by_rules,
-};
+use crate::detection::look::look;
+use crate::detection::read::{Batch, EventLog, Input, LONGEST_RECORD, Piece, ReadError, Source};
 use crate::detection::sigma::{Detector, Match, RuleSet};
 use crate::domain::alert::Alert;
 use crate::domain::event::Event;
@@ -218,18 +215,10 @@ fn work(piece: Piece, source: &Source, rules: &RuleSet, room: OwnedSemaphorePerm
     let Batch { events, mut damage, place } = piece.events(source);
     let mut seen = Vec::with_capacity(events.len());
     for event in events {
-        let shown = seen_by_rules(&event);
-        let shortened = matches!(shown, Cow::Owned(_));
-        // An event that breaks the rules' engine costs its own alerts, and is counted.
-        let mut found = catch_unwind(AssertUnwindSafe(|| rules.matches(&shown))).unwrap_or_else(|_| {
-            let told = "it is stored and was not judged: please report it with the rules that were used";
-            damage.count(place(event.origin.line), Broken::new(Fault::RulesBroke, told));
+        let found = look(rules, &event).unwrap_or_else(|broke| {
+            damage.count(place(event.origin.line), Broken::new(Fault::RulesBroke, broke.to_string()));
             Vec::new()
         });
-        drop(shown);
-        if shortened {
-            found.iter_mut().for_each(|found| keep_true_quotes(found.alert_mut(), &event));
-        }
         seen.push(Seen { event, found });
     }
     Worked { seen, damage, read, room }

@@ -18,6 +18,9 @@ pub enum IngestError {
     /// The journal refused.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The process is ending.
+    #[error("the floor is ending: send it again once it runs")]
+    Ending,
 }
 
 /// Takes a batch: when it returns, events and alerts are on record. A batch that is given again changes nothing.
@@ -26,6 +29,7 @@ pub enum IngestError {
 /// When the event store or the journal refuses.
 pub async fn ingest(shared: &Shared, events: Vec<Event>, alerts: Vec<Alert>) -> Result<Stored, IngestError> {
     let stored = shared.events.insert(events).await?;
+    shared.note_delivery();
     if !alerts.is_empty() {
         shared.alerts.receive(alerts, shared.clock.now()).await?;
         shared.alerts_arrived();

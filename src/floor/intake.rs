@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::time::Instant;
 
 use super::messages::{IntakeMessage, Role};
+use super::settling::Settling;
 use super::shared::{Shared, TICK};
 use crate::analyst::comments;
 use crate::analyst::driver::rank;
@@ -43,6 +45,7 @@ pub struct State {
     /// The case that holds each alert, by what the journal says.
     holders: HashMap<AlertId, CaseId>,
     streams: BTreeMap<CaseId, CaseStream>,
+    settling: Settling,
 }
 
 impl Actor for Intake {
@@ -68,7 +71,11 @@ impl Actor for Intake {
         match message {
             IntakeMessage::AlertsArrived | IntakeMessage::Tick => {
                 state.shared.faults.break_once(Role::Intake);
-                if let Err(error) = state.catch_up().await {
+                let turn = async {
+                    state.catch_up().await?;
+                    state.settle().await
+                };
+                if let Err(error) = turn.await {
                     state.shared.report_journal(&error);
                 }
                 Ok(())
@@ -88,8 +95,11 @@ impl State {
             stream.log().alerts.iter().map(|alert| (alert.clone(), *case)).collect::<Vec<_>>()
         };
         let holders = streams.iter().rev().flat_map(of).collect();
-        let mut state = Self { shared, read: 0, groups: Groups::default(), cases: BTreeMap::new(), holders, streams };
+        let (groups, settling) = (Groups::default(), Settling::default());
+        let mut state = Self { shared, read: 0, groups, cases: BTreeMap::new(), holders, streams, settling };
         state.complete().await?;
+        let now = Instant::now();
+        state.waiting().into_iter().for_each(|case| state.settling.touched(case, now));
         Ok(state)
     }
 
@@ -161,6 +171,7 @@ impl State {
         }
         let survivor = self.cases[&joined.root];
         self.holders.insert(alert.id.clone(), survivor);
+        self.settling.touched(survivor, Instant::now());
         let merged: Vec<CaseId> = joined.merged.iter().filter_map(|root| self.cases.get(root).copied()).collect();
         for case in merged.into_iter().filter(|case| *case != survivor) {
             self.merge(case, survivor, &reason).await?;
@@ -247,10 +258,33 @@ impl State {
         .await
     }
 
+    /// The cases that wait for their sources, as far as is known here.
+    fn waiting(&self) -> Vec<CaseId> {
+        self.streams.iter().filter(|(_, stream)| !stream.log().ready).map(|(case, _)| *case).collect()
+    }
+
     /// Every case that was waiting for its sources may now be judged.
     async fn caught_up(&mut self) -> Result<(), JournalError> {
-        let waiting: Vec<CaseId> = self.streams.iter().filter(|(_, s)| !s.log().ready).map(|(case, _)| *case).collect();
-        for case in waiting {
+        let waiting = self.waiting();
+        self.release(&waiting).await
+    }
+
+    /// On a floor that keeps running, cases may be judged once they have settled.
+    async fn settle(&mut self) -> Result<(), JournalError> {
+        let Some(rule) = self.shared.settle() else { return Ok(()) };
+        let settled = self.settling.settled(rule, self.shared.last_delivery(), Instant::now());
+        if settled.is_empty() {
+            return Ok(());
+        }
+        self.release(&settled).await?;
+        self.shared.case_runnable(Role::Tier1);
+        self.shared.entry_ready();
+        Ok(())
+    }
+
+    /// These cases may now be judged, those of them that are open and were waiting.
+    async fn release(&mut self, waiting: &[CaseId]) -> Result<(), JournalError> {
+        for &case in waiting {
             let shared = self.shared.clone();
             self.change(case, |stream| {
                 let log = stream.log();
@@ -270,6 +304,7 @@ impl State {
                 Some(Batch { entries, effects, queues: vec![put], ..Batch::default() })
             })
             .await?;
+            self.settling.released(case);
         }
         Ok(())
     }

@@ -5,6 +5,8 @@
 //!                              │                           │  └── ProposalFiled ─▶ gatekeeper
 //!                              └──────── EntryReady ───────┴───────── EntryReady ─▶ case writer
 //! ```
+//!
+//! A source that polls tells itself when to (`PollDue`); the listener's task tells its actor that it is over (`Ended`).
 
 /// To intake.
 #[derive(Debug)]
@@ -44,6 +46,20 @@ pub enum CaseWriterMessage {
     EntryReady,
     /// Look for work.
     Tick,
+}
+
+/// To a source that polls.
+#[derive(Debug)]
+pub enum SourceMessage {
+    /// Look for what is new.
+    PollDue,
+}
+
+/// To the listener.
+#[derive(Debug)]
+pub enum ListenerMessage {
+    /// It no longer accepts connections.
+    Ended,
 }
 
 /// The actors by role. A supervised actor is looked up by name for every message: a kept address dies with it.

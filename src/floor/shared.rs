@@ -2,14 +2,18 @@
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ractor::{ActorRef, Message};
+use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 use super::faults::Faults;
 use super::messages::{CaseWriterMessage, DeskMessage, GatekeeperMessage, IntakeMessage, Role};
+use super::settling::Settle;
 use crate::analyst::driver::Driver;
+use crate::domain::ids::CaseId;
 use crate::journal::alert_log::AlertLog;
 use crate::ports::clock::Clock;
 use crate::ports::desk::CaseDesk;
@@ -19,6 +23,9 @@ use crate::ports::storage::StorageError;
 
 /// How often an actor looks for work that no message told it of.
 pub const TICK: Duration = Duration::from_millis(200);
+
+/// Cases written of which a watcher may be behind before it misses some.
+const WRITTEN: usize = 256;
 
 /// See the module.
 pub struct Shared {
@@ -40,6 +47,9 @@ pub struct Shared {
     pub name: String,
     grouped: AtomicU64,
     trouble: Mutex<Option<String>>,
+    settle: OnceLock<Settle>,
+    delivered: Mutex<Option<Instant>>,
+    written: broadcast::Sender<CaseId>,
 }
 
 impl Shared {
@@ -57,13 +67,57 @@ impl Shared {
             name,
             grouped: AtomicU64::new(0),
             trouble: Mutex::default(),
+            settle: OnceLock::new(),
+            delivered: Mutex::default(),
+            written: broadcast::Sender::new(WRITTEN),
         }
     }
 
     /// An actor's name in the process.
     #[must_use]
     pub fn actor(&self, role: Role) -> String {
-        format!("{}/{}", self.name, role.name())
+        self.actor_named(role.name())
+    }
+
+    /// The name in the process of an actor that is called this on its floor.
+    #[must_use]
+    pub fn actor_named(&self, name: &str) -> String {
+        format!("{}/{name}", self.name)
+    }
+
+    /// From now on cases are judged once they have settled, instead of when the sources say that they are done.
+    /// The first rule given counts.
+    pub fn judge_once_settled(&self, rule: Settle) {
+        let _ = self.settle.set(rule);
+    }
+
+    /// The rule by which cases settle, on a floor that keeps running.
+    #[must_use]
+    pub fn settle(&self) -> Option<Settle> {
+        self.settle.get().copied()
+    }
+
+    /// A source delivered events.
+    pub fn note_delivery(&self) {
+        *self.delivered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// When a source delivered events last, in the life of this process.
+    #[must_use]
+    pub fn last_delivery(&self) -> Option<Instant> {
+        *self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whoever watches that the desk shows a case anew.
+    pub fn case_written(&self, case: CaseId) {
+        // Nobody has to watch.
+        let _ = self.written.send(case);
+    }
+
+    /// The cases that the desk shows anew from now on. A hint like all messages: one that is slow misses some.
+    #[must_use]
+    pub fn written_cases(&self) -> broadcast::Receiver<CaseId> {
+        self.written.subscribe()
     }
 
     /// Tells intake that alerts arrived.
@@ -109,15 +163,25 @@ impl Shared {
 
     /// Notes an error that only a person can mend. The first one is kept; nothing recorded is lost by it.
     pub fn report(&self, error: &dyn Display) {
-        tracing::error!(%error, "the floor cannot go on with this");
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.get_or_insert_with(|| error.to_string());
+        // Actors that try again meet the same trouble several times a second.
+        trouble.get_or_insert_with(|| {
+            tracing::error!(%error, "the floor cannot go on with this");
+            error.to_string()
+        });
     }
 
     /// The error that a person has to mend, if there is one.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// As [`Self::trouble`], and forgets it: a floor that keeps running goes on once it is mended, and says when it
+    /// is not.
+    #[must_use]
+    pub fn take_trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Reports a journal's error unless it is only somebody else's being faster.

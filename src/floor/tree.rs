@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{ActorRef, ActorStatus, SpawnErr};
+use ractor::{ActorCell, ActorRef, ActorStatus, SpawnErr};
 use ractor_supervisor::{
     ChildBackoffFn, ChildSpec, Restart, SpawnFn, Supervisor, SupervisorArguments, SupervisorMsg, SupervisorOptions,
     SupervisorStrategy,
@@ -44,6 +44,9 @@ pub enum FloorError {
     /// An actor broke again and again.
     #[error("an actor of the floor broke more than {MOST_RESTARTS} times within {} s: everything recorded is kept; run the command again with WATCHFLOOR_LOG=info to see why", WINDOW.as_secs())]
     BrokeDown,
+    /// The listener's port could not be used.
+    #[error("the port cannot be used ({0}): name another one with --listen")]
+    Port(std::io::Error),
     /// Something only a person can mend.
     #[error("{0}")]
     Trouble(String),
@@ -58,15 +61,8 @@ impl Floor {
     /// # Errors
     /// When the tree cannot be started.
     pub async fn start(shared: Arc<Shared>) -> Result<Self, FloorError> {
-        let child_specs = Role::ALL.into_iter().map(|role| child(role, &shared)).collect();
-        let options = SupervisorOptions {
-            strategy: SupervisorStrategy::OneForOne,
-            max_restarts: MOST_RESTARTS,
-            max_window: WINDOW,
-            reset_after: Some(WINDOW),
-        };
-        let name = format!("{}/floor", shared.name);
-        let (supervisor, supervised) = Supervisor::spawn(name, SupervisorArguments { child_specs, options }).await?;
+        let child_specs = Role::ALL.into_iter().map(|role| role_child(role, &shared)).collect();
+        let (supervisor, supervised) = Supervisor::spawn(shared.actor_named("floor"), supervision(child_specs)).await?;
         Ok(Self { shared, supervisor, supervised })
     }
 
@@ -85,7 +81,7 @@ impl Floor {
             if let Some(trouble) = self.shared.trouble() {
                 return Err(FloorError::Trouble(trouble));
             }
-            if self.supervised.is_finished() || self.supervisor.get_status() == ActorStatus::Stopped {
+            if self.broke_down() {
                 return Err(FloorError::BrokeDown);
             }
             if self.is_at_rest().await? {
@@ -93,6 +89,12 @@ impl Floor {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// An actor broke so often that the supervisor gave up.
+    #[must_use]
+    pub fn broke_down(&self) -> bool {
+        self.supervised.is_finished() || self.supervisor.get_status() == ActorStatus::Stopped
     }
 
     async fn is_at_rest(&self) -> Result<bool, JournalError> {
@@ -111,9 +113,35 @@ impl Floor {
     }
 }
 
-fn child(role: Role, shared: &Arc<Shared>) -> ChildSpec {
+/// What a supervisor of the floor is started with: each child is restarted for itself, and not without end.
+pub(super) fn supervision(child_specs: Vec<ChildSpec>) -> SupervisorArguments {
+    let options = SupervisorOptions {
+        strategy: SupervisorStrategy::OneForOne,
+        max_restarts: MOST_RESTARTS,
+        max_window: WINDOW,
+        reset_after: Some(WINDOW),
+    };
+    SupervisorArguments { child_specs, options }
+}
+
+/// A child that is started again whenever it ends: at once the first time, later each time after that.
+pub(super) fn child<Spawned>(
+    id: String,
+    spawn: impl Fn(String, ActorCell) -> Spawned + Send + Sync + 'static,
+) -> ChildSpec
+where
+    Spawned: Future<Output = Result<ActorCell, SpawnErr>> + Send + 'static,
+{
+    let spawn_fn = SpawnFn::new(move |supervisor, id| spawn(id, supervisor));
+    let backoff = ChildBackoffFn::new(|_, restarts: usize, _, _| {
+        (restarts > 1).then(|| Duration::from_millis(50 << restarts.min(6)))
+    });
+    ChildSpec { id, restart: Restart::Permanent, spawn_fn, backoff_fn: Some(backoff), reset_after: Some(WINDOW) }
+}
+
+fn role_child(role: Role, shared: &Arc<Shared>) -> ChildSpec {
     let (id, shared) = (shared.actor(role), shared.clone());
-    let spawn_fn = SpawnFn::new(move |supervisor, id| {
+    child(id, move |id, supervisor| {
         let shared = shared.clone();
         async move {
             let desk = |shared| Arguments { shared, slots: SLOTS };
@@ -130,10 +158,5 @@ fn child(role: Role, shared: &Arc<Shared>) -> ChildSpec {
             };
             Ok(cell)
         }
-    });
-    // The first restart is at once; later ones wait, longer each time.
-    let backoff = ChildBackoffFn::new(|_, restarts: usize, _, _| {
-        (restarts > 1).then(|| Duration::from_millis(50 << restarts.min(6)))
-    });
-    ChildSpec { id, restart: Restart::Permanent, spawn_fn, backoff_fn: Some(backoff), reset_after: Some(WINDOW) }
+    })
 }

@@ -1,7 +1,7 @@
 //! The stream of alerts: every source appends here, intake reads from here.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,16 @@ pub enum AlertEntry {
 pub struct AlertLog {
     journal: Arc<dyn Journal>,
     known: Mutex<HashMap<AlertId, Arc<Alert>>>,
+    end: Mutex<End>,
+}
+
+/// What the stream ends with, as far as it matters to [`AlertLog::caught_up`].
+#[derive(Debug, Default)]
+struct End {
+    /// Counts the beginnings and ends of appends of alerts, so that one at work beside `caught_up` is noticed.
+    arrivals: u64,
+    /// What was said to have arrived, and the count at that time. It is the stream's end as long as the count stands.
+    caught_up: Option<(u64, Watermark)>,
 }
 
 /// What reading the stream gave.
@@ -55,8 +65,12 @@ impl AlertLog {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn open(journal: Arc<dyn Journal>) -> Result<Self, JournalError> {
-        let log = Self { journal, known: Mutex::default() };
-        let known = log.read(0).await?.entries.into_iter().filter_map(|(_, _, entry)| match entry {
+        let log = Self { journal, known: Mutex::default(), end: Mutex::default() };
+        let entries = log.read(0).await?.entries;
+        if let Some((_, _, AlertEntry::CaughtUp { watermark })) = entries.last() {
+            log.end().caught_up = Some((0, *watermark));
+        }
+        let known = entries.into_iter().filter_map(|(_, _, entry)| match entry {
             AlertEntry::Arrived { alert } => Some((alert.id.clone(), Arc::from(alert))),
             AlertEntry::CaughtUp { .. } | AlertEntry::Unknown => None,
         });
@@ -80,7 +94,11 @@ impl AlertLog {
             return Ok(0);
         }
         let kept: Vec<_> = fresh.iter().map(|alert| (alert.id.clone(), Arc::new(alert.clone()))).collect();
-        self.append(fresh.into_iter().map(|alert| AlertEntry::Arrived { alert: Box::new(alert) }), at).await?;
+        self.end().arrivals += 1;
+        let fresh = fresh.into_iter().map(|alert| AlertEntry::Arrived { alert: Box::new(alert) });
+        let appended = self.append(fresh, at).await;
+        self.end().arrivals += 1;
+        appended?;
         let count = kept.len();
         self.known.lock().unwrap_or_else(PoisonError::into_inner).extend(kept);
         Ok(count)
@@ -98,11 +116,17 @@ impl AlertLog {
     /// # Errors
     /// When the journal refuses.
     pub async fn caught_up(&self, watermark: Watermark, at: Timestamp) -> Result<(), JournalError> {
-        let entry = AlertEntry::CaughtUp { watermark };
-        if self.read(0).await?.entries.last().is_some_and(|(_, _, last)| *last == entry) {
+        let arrivals = self.end().arrivals;
+        if self.end().caught_up == Some((arrivals, watermark)) {
             return Ok(());
         }
-        self.append(std::iter::once(entry), at).await
+        self.append(std::iter::once(AlertEntry::CaughtUp { watermark }), at).await?;
+        self.end().caught_up = Some((arrivals, watermark));
+        Ok(())
+    }
+
+    fn end(&self) -> MutexGuard<'_, End> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn append(&self, entries: impl Iterator<Item = AlertEntry>, at: Timestamp) -> Result<(), JournalError> {

@@ -174,6 +174,15 @@ pub struct Blob {
     pub bytes: Vec<u8>,
 }
 
+/// How far a source has been read. It only saves reading again: one that is lost, or behind, costs a repetition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Its name, unique in the journal.
+    pub name: String,
+    /// JSON; what it means is the source's business.
+    pub body: String,
+}
+
 /// Everything that is committed together.
 #[derive(Debug, Clone)]
 pub struct Append {
@@ -293,6 +302,12 @@ pub trait Journal: Send + Sync {
 
     /// The content with this hash, if it is stored undamaged.
     async fn blob(&self, hash: &str) -> Result<Option<Vec<u8>>, JournalError>;
+
+    /// The cursors whose names begin with `prefix`, by name. A damaged one is left out: its source reads anew.
+    async fn cursors(&self, prefix: &str) -> Result<Vec<Cursor>, JournalError>;
+
+    /// Keeps a cursor in the place of the one with its name; returns once it is committed.
+    async fn set_cursor(&self, cursor: Cursor) -> Result<(), JournalError>;
 
     /// What still waits.
     async fn pending(&self) -> Result<Pending, JournalError>;

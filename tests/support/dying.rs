@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use watchfloor::ports::journal::{
-    Append, CheckReport, Effect, Journal, JournalError, Lease, Pending, Queue, Row, Stream,
+    Append, CheckReport, Cursor, Effect, Journal, JournalError, Lease, Pending, Queue, Row, Stream,
 };
 use watchfloor::ports::storage::StorageError;
 
@@ -106,6 +106,14 @@ impl Journal for DyingJournal {
 
     async fn blob(&self, hash: &str) -> Result<Option<Vec<u8>>, JournalError> {
         self.live()?.blob(hash).await
+    }
+
+    async fn cursors(&self, prefix: &str) -> Result<Vec<Cursor>, JournalError> {
+        self.live()?.cursors(prefix).await
+    }
+
+    async fn set_cursor(&self, cursor: Cursor) -> Result<(), JournalError> {
+        self.live()?.set_cursor(cursor).await
     }
 
     async fn pending(&self) -> Result<Pending, JournalError> {

@@ -5,6 +5,8 @@
 
 pub mod clocks;
 pub mod dying;
+pub mod http;
 pub mod program;
+pub mod running;
 pub mod scripts;
 pub mod world;

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use self::rows::StreamRows;
 use super::sqlite::{Database, Failure, Limits, signed, unsigned};
 use crate::ports::journal::{
-    Append, Blob, CheckReport, Damage, Effect, EffectState, Expected, Journal, JournalError, Lease, NewEffect,
+    Append, Blob, CheckReport, Cursor, Damage, Effect, EffectState, Expected, Journal, JournalError, Lease, NewEffect,
     NewRecord, Pending, Queue, Row, Stream,
 };
 use crate::ports::storage::StorageError;
@@ -47,6 +47,11 @@ const FORMAT_1: &str = "
         PRIMARY KEY(stream, seq));
 ";
 
+/// How far each source has been read: one row a source, written over.
+const FORMAT_2: &str = "
+    CREATE TABLE cursor(name TEXT PRIMARY KEY, body TEXT NOT NULL, crc INTEGER NOT NULL);
+";
+
 /// See the module's page.
 pub struct EmbeddedJournal {
     database: Database,
@@ -72,7 +77,7 @@ impl EmbeddedJournal {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_within(folder: &Path, limits: Limits) -> Result<Self, StorageError> {
-        Ok(Self { database: Database::open(&folder.join(Self::FILE), limits, &[FORMAT_1])? })
+        Ok(Self { database: Database::open(&folder.join(Self::FILE), limits, &[FORMAT_1, FORMAT_2])? })
     }
 
     /// Keeps damaged rows for people. That it may fail changes nothing for the reader, who does not act on
@@ -180,6 +185,22 @@ impl Journal for EmbeddedJournal {
                 Ok(None)
             }
         }
+    }
+
+    async fn cursors(&self, prefix: &str) -> Result<Vec<Cursor>, JournalError> {
+        let prefix = prefix.to_owned();
+        self.database.read(move |connection| sound_cursors(connection, &prefix)).await
+    }
+
+    async fn set_cursor(&self, cursor: Cursor) -> Result<(), JournalError> {
+        self.database
+            .write(move |connection| {
+                let crc = rows::crc_of_cursor(&cursor);
+                let mut put =
+                    connection.prepare_cached("INSERT OR REPLACE INTO cursor(name, body, crc) VALUES(?1, ?2, ?3)")?;
+                Ok(put.execute(params![cursor.name, cursor.body, crc]).map(drop)?)
+            })
+            .await
     }
 
     async fn pending(&self) -> Result<Pending, JournalError> {
@@ -290,6 +311,21 @@ fn open_effects(connection: &Connection, target: &str) -> Done<(Vec<Effect>, Vec
         }
     }
     Ok((sound, damaged))
+}
+
+fn sound_cursors(connection: &Connection, prefix: &str) -> Done<Vec<Cursor>> {
+    let mut query = connection.prepare_cached(
+        "SELECT name, body, crc FROM cursor WHERE name >= ?1 AND name < ?1 || char(0x10FFFF) ORDER BY name",
+    )?;
+    let mut found = Vec::new();
+    let mut rows = query.query([prefix])?;
+    while let Some(row) = rows.next()? {
+        match rows::cursor(row)? {
+            Some(cursor) => found.push(cursor),
+            None => tracing::error!("a cursor is damaged: what it stood for is read again from its beginning"),
+        }
+    }
+    Ok(found)
 }
 
 fn stored_blob(connection: &Connection, hash: &str) -> Done<Option<Result<Vec<u8>, Damage>>> {

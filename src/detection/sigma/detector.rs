@@ -68,9 +68,16 @@ impl Detector {
     /// How far back an event can matter: stored events of this time are shown to a detector that begins.
     #[must_use]
     pub fn horizon(&self) -> SignedDuration {
+        self.correlations_look_back().map_or(REACH, |back| back.max(REACH))
+    }
+
+    /// How far back correlations look; `None` without any. Shorter than [`Detector::horizon`], since a stored event that
+    /// stands in for another was decided when it came.
+    #[must_use]
+    pub fn correlations_look_back(&self) -> Option<SignedDuration> {
         let spans = self.rules.correlations.all.iter().map(|correlation| correlation.timespan);
         // A window may be preceded by one that has just fired and keeps it quiet.
-        spans.max().map_or(REACH, |longest| longest.saturating_mul(2).max(REACH))
+        spans.max().map(|longest| longest.saturating_mul(2))
     }
 
     /// Takes an event with what [`RuleSet::matches`] of the same rules found in it, and returns the alerts that are

@@ -10,7 +10,7 @@ use crate::domain::containment::{Action, DenialRule};
 use crate::domain::entity::HostName;
 use crate::domain::ids::ProposalId;
 use crate::fixtures::{CASE, at, journal, tamper};
-use crate::ports::journal::{CheckReport, Effect, Lease, Pending, Queue, Row};
+use crate::ports::journal::{CheckReport, Cursor, Effect, Lease, Pending, Queue, Row};
 
 /// A journal whose rows can be changed without leaving a trace: whoever holds the file can repair checksums.
 #[derive(Default)]
@@ -73,6 +73,14 @@ impl Journal for OpenBook {
 
     async fn blob(&self, _: &str) -> Result<Option<Vec<u8>>, JournalError> {
         unreachable!("the audit has no blobs")
+    }
+
+    async fn cursors(&self, _: &str) -> Result<Vec<Cursor>, JournalError> {
+        unreachable!("the audit has no source")
+    }
+
+    async fn set_cursor(&self, _: Cursor) -> Result<(), JournalError> {
+        unreachable!("the audit has no source")
     }
 
     async fn pending(&self) -> Result<Pending, JournalError> {

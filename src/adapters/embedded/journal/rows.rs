@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Done, state_word};
 use crate::adapters::embedded::sqlite::{signed, unsigned};
-use crate::ports::journal::{CheckReport, Damage, Effect, EffectState, NewEffect, NewRecord, Row, Stream};
+use crate::ports::journal::{CheckReport, Cursor, Damage, Effect, EffectState, NewEffect, NewRecord, Row, Stream};
 
 /// Checksum over everything a record says.
 pub(super) fn crc_of_record(stream: &str, seq: u64, kind: &str, at: &str, body: &str) -> u32 {
@@ -16,6 +16,19 @@ pub(super) fn crc_of_record(stream: &str, seq: u64, kind: &str, at: &str, body: 
 /// Checksum over a wish. Its state changes later and is not part of it.
 pub(super) fn crc_of_effect(NewEffect { key, target, lane, body }: &NewEffect) -> u32 {
     crc(&[key.as_bytes(), target.as_bytes(), lane.as_bytes(), body.as_bytes()])
+}
+
+/// Checksum over all of a cursor.
+pub(super) fn crc_of_cursor(Cursor { name, body }: &Cursor) -> u32 {
+    crc(&[name.as_bytes(), body.as_bytes()])
+}
+
+/// A cursor from its row (name, body, crc), unless it is damaged.
+pub(super) fn cursor(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Cursor>> {
+    let (Some(name), Some(body)) = (text(row, 0)?, text(row, 1)?) else { return Ok(None) };
+    let cursor = Cursor { name, body };
+    let sound = row.get_ref(2)?.as_i64() == Ok(i64::from(crc_of_cursor(&cursor)));
+    Ok(Some(cursor).filter(|_| sound))
 }
 
 /// Each part goes in with its length, so that no byte can move from one part to the next unnoticed.

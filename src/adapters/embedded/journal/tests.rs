@@ -333,3 +333,39 @@ proptest! {
         })?;
     }
 }
+
+fn cursor(name: &str, body: &str) -> Cursor {
+    Cursor { name: name.into(), body: body.into() }
+}
+
+#[tokio::test]
+async fn a_cursor_is_what_was_set_last() {
+    let (folder, journal) = open();
+    for wanted in [cursor("follow/b", "1"), cursor("follow/a", "2"), cursor("listen/a", "3"), cursor("follow/b", "4")] {
+        journal.set_cursor(wanted).await.expect("it is kept");
+    }
+    drop(journal);
+    let journal = EmbeddedJournal::open(folder.path()).expect("it opens again");
+    let found = journal.cursors("follow/").await.expect("they are read");
+    assert_eq!(found, [cursor("follow/a", "2"), cursor("follow/b", "4")]);
+}
+
+#[tokio::test]
+async fn a_damaged_cursor_is_left_out() {
+    let (folder, journal) = open();
+    journal.set_cursor(cursor("follow/a", "{\"offset\":10}")).await.expect("it is kept");
+    journal.set_cursor(cursor("follow/b", "{}")).await.expect("it is kept");
+    tamper(&folder, "UPDATE cursor SET body = '{\"offset\":90}' WHERE name = 'follow/a'");
+    assert_eq!(journal.cursors("").await.expect("they are read"), [cursor("follow/b", "{}")]);
+}
+
+#[tokio::test]
+async fn a_journal_of_the_first_format_is_brought_to_the_newest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = Connection::open(folder.path().join(EmbeddedJournal::FILE)).expect("it opens");
+    old.execute_batch(&format!("{FORMAT_1} PRAGMA user_version = 1;")).expect("it is an old file");
+    drop(old);
+    let journal = EmbeddedJournal::open(folder.path()).expect("it is brought up");
+    journal.append(append("a", Expected::Last(0), &["one"])).await.expect("it is written");
+    journal.set_cursor(cursor("x", "{}")).await.expect("it is kept");
+}

@@ -1,0 +1,123 @@
+//! The configuration file, `watchfloor.toml`: what `watchfloor run` watches and who may send to it.
+//!
+//! ```toml
+//! follow = ["/var/log/windows/events.ndjson"]
+//! rules = "rules"
+//!
+//! [listen]
+//! address = "127.0.0.1:9200"
+//! api_keys = ["winlogbeat:a-long-random-secret"]
+//! users = ["logstash:another-secret"]
+//! ```
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// What the file may say. Relative paths count from the file's own folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Files and folders to follow.
+    pub follow: Vec<PathBuf>,
+    /// Sigma rules.
+    pub rules: Option<PathBuf>,
+    /// What forwarders may send to.
+    pub listen: Option<Listen>,
+}
+
+/// The port that forwarders send to.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Its address.
+    pub address: SocketAddr,
+    /// API keys, `id:key`.
+    #[serde(default)]
+    pub api_keys: Vec<String>,
+    /// Users, `name:password`.
+    #[serde(default)]
+    pub users: Vec<String>,
+}
+
+impl std::fmt::Debug for Listen {
+    /// Without the secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listen").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration {path} cannot be read ({source}): check the path and its permissions")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It says something that is not known.
+    #[error(
+        "the configuration {path} is not understood: {what}; known are follow, rules, and [listen] with address, api_keys and users"
+    )]
+    Unknown {
+        /// The file.
+        path: String,
+        /// What is wrong, and where.
+        what: String,
+    },
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or says something that is not known.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let shown = || path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: shown(), source })?;
+        let beside = path.parent().unwrap_or_else(|| Path::new(""));
+        Self::parse(&text, beside).map_err(|error| ConfigError::Unknown { path: shown(), what: told(&error, &text) })
+    }
+
+    fn parse(text: &str, beside: &Path) -> Result<Self, toml::de::Error> {
+        let mut config: Self = toml::from_str(text)?;
+        config.follow.iter_mut().chain(&mut config.rules).for_each(|path| *path = beside.join(&*path));
+        Ok(config)
+    }
+}
+
+/// What is wrong, with its line but without quoting it: a secret may stand there.
+fn told(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or_else(String::new, |before| format!(" (line {})", before.matches('\n').count() + 1));
+    format!("{}{line}", error.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_says_is_read() {
+        let text = "follow = ['a.ndjson', '/b']\n[listen]\naddress = '127.0.0.1:9200'\napi_keys = ['id:key']\n";
+        let config = Config::parse(text, Path::new("/etc/floor")).expect("it is understood");
+        assert_eq!(config.follow, [Path::new("/etc/floor/a.ndjson"), Path::new("/b")]);
+        let listen = config.listen.expect("it listens");
+        assert_eq!((listen.address.port(), listen.api_keys.len(), listen.users.len()), (9200, 1, 0));
+        assert!(!format!("{listen:?}").contains("key"));
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_line_and_without_its_secret() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("watchfloor.toml");
+        std::fs::write(&path, "follow = []\n[listen]\nadress = 'x'\napi_key = 'id:s3cret'\n").expect("it is written");
+        let refused = Config::read(&path).expect_err("it is wrong").to_string();
+        assert!(refused.contains("line 3") && refused.contains("adress") && !refused.contains("s3cret"), "{refused}");
+        assert!(matches!(Config::read(&folder.path().join("none")), Err(ConfigError::Unreadable { .. })));
+    }
+}

@@ -1,0 +1,263 @@
+//! A bulk request as Elasticsearch takes it: lines of actions and documents in, one answer per action out.
+//!
+//! Documents become events; each is answered for itself, so that one that cannot be read costs only itself. The
+//! request is answered as a whole only when it cannot be told apart into actions, or when a store refuses.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+use super::body::Held;
+use super::detector::{Detector, Taken};
+use super::follow::event;
+use super::source::Source;
+use crate::detection::damage::Broken;
+use crate::domain::event::{Event, Origin};
+use crate::domain::ids::EventId;
+use crate::floor::ingest::IngestError;
+
+/// Documents that are taken in together.
+const BATCH: usize = 500;
+
+/// The longest name of an index that is kept, as Elasticsearch allows it.
+const LONGEST_NAME: usize = 255;
+
+/// What an action does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Index,
+    Create,
+    Update,
+    Delete,
+}
+
+impl Verb {
+    const ALL: [Self; 4] = [Self::Index, Self::Create, Self::Update, Self::Delete];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+
+    const fn adds(self) -> bool {
+        matches!(self, Self::Index | Self::Create)
+    }
+}
+
+/// An action of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Action {
+    verb: Verb,
+    index: String,
+    id: Option<String>,
+    /// Where its document lies in the request; empty for one without.
+    document: Range<usize>,
+    /// The document's line, from 1.
+    line: u64,
+}
+
+/// Why a request as a whole was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum BulkError {
+    /// It cannot be told apart into actions.
+    #[error("Malformed action/metadata line [{line}], {why}")]
+    Malformed {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A store refused, or the floor is ending. What was stored may be sent again.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+}
+
+/// Takes a request. When it returns, what is answered with 201 is on record, and so are the alerts on it.
+///
+/// # Errors
+/// See [`BulkError`].
+pub async fn take(detector: &Detector, source: &Source, held: Held, index: Option<String>) -> Result<Value, BulkError> {
+    let began = Instant::now();
+    let held = Arc::new(held);
+    let parsed = held.clone();
+    let actions = blocking(move || actions(&parsed.text, index.as_deref())).await??;
+    let (mut items, mut total) = (Vec::with_capacity(actions.len()), Taken::default());
+    for batch in actions.chunks(BATCH) {
+        let (batch, text) = (batch.to_vec(), held.clone());
+        let read = blocking(move || batch.into_iter().map(|action| read(&text.text, action)).collect::<Vec<_>>());
+        let mut events = Vec::new();
+        for (action, outcome) in read.await? {
+            items.push(match outcome {
+                Ok(event) => {
+                    let answer = stored(&action, &event.id);
+                    events.push(event);
+                    answer
+                }
+                Err(Refusal::NotOffered) => refused(&action, "illegal_argument_exception", &not_offered(action.verb)),
+                Err(Refusal::Broken(broken)) => {
+                    let reason = format!("{}: {}", broken.fault, broken.reason);
+                    source.skipped(action.line, broken);
+                    refused(&action, "mapper_parsing_exception", &reason)
+                }
+            });
+        }
+        let taken = detector.take(events).await?;
+        total.events += taken.events;
+        total.known += taken.known;
+        total.alerts += taken.alerts;
+    }
+    if total.events > 0 {
+        source.delivered(total, detector.shared().clock.now());
+    }
+    let errors = items.iter().any(|item| item.as_object().is_some_and(|item| item.values().any(is_error)));
+    Ok(
+        json!({"took": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), "errors": errors, "items": items}),
+    )
+}
+
+fn is_error(answer: &Value) -> bool {
+    answer.get("error").is_some()
+}
+
+/// Why an action is refused.
+enum Refusal {
+    NotOffered,
+    Broken(Broken),
+}
+
+fn read(text: &[u8], action: Action) -> (Action, Result<Event, Refusal>) {
+    if !action.verb.adds() {
+        return (action, Err(Refusal::NotOffered));
+    }
+    let origin = Origin { file: format!("bulk/{}", action.index), line: action.line };
+    let event = event(text[action.document.clone()].trim_ascii(), origin).map_err(Refusal::Broken);
+    (action, event)
+}
+
+fn not_offered(verb: Verb) -> String {
+    format!("what happened is kept as it was reported: `{}` is not offered, send `create` or `index`", verb.name())
+}
+
+fn stored(action: &Action, event: &EventId) -> Value {
+    let id = action.id.as_deref().unwrap_or(event.as_str());
+    json!({action.verb.name(): {"_index": action.index, "_id": id, "_version": 1, "result": "created", "status": 201}})
+}
+
+fn refused(action: &Action, kind: &str, reason: &str) -> Value {
+    let error = json!({"type": kind, "reason": reason});
+    json!({action.verb.name(): {"_index": action.index, "_id": action.id, "status": 400, "error": error}})
+}
+
+/// Tells a request apart into its actions.
+fn actions(text: &[u8], default_index: Option<&str>) -> Result<Vec<Action>, BulkError> {
+    let mut lines = lines(text);
+    let mut found = Vec::new();
+    while let Some((number, line)) = lines.next() {
+        if text[line.clone()].trim_ascii().is_empty() {
+            continue;
+        }
+        let malformed = |why: String| BulkError::Malformed { line: number, why };
+        let action: Map<String, Value> =
+            serde_json::from_slice(&text[line]).map_err(|error| malformed(format!("which is no action: {error}")))?;
+        let only = if action.len() == 1 { action.into_iter().next() } else { None };
+        let (name, about) = only.ok_or_else(|| malformed("expected an object with one action".into()))?;
+        let verb = Verb::ALL.into_iter().find(|verb| verb.name() == name).ok_or_else(|| {
+            let shown: String = name.chars().take(40).collect();
+            malformed(format!("expected one of [create, delete, index, update] but found [{shown}]"))
+        })?;
+        let text_of = |name: &str| about.get(name).and_then(Value::as_str).map(str::to_owned);
+        let index = text_of("_index").or_else(|| default_index.map(str::to_owned)).unwrap_or_default();
+        let index = index.chars().take(LONGEST_NAME).collect();
+        let (line, document) = match verb {
+            Verb::Delete => (number, 0..0),
+            Verb::Index | Verb::Create | Verb::Update => {
+                lines.next().ok_or_else(|| malformed("whose document is missing".into()))?
+            }
+        };
+        found.push(Action { verb, index, id: text_of("_id"), document, line });
+    }
+    if found.is_empty() {
+        return Err(BulkError::Malformed { line: 1, why: "the request body is required and holds no action".into() });
+    }
+    Ok(found)
+}
+
+/// The lines of a text with their numbers, without their newlines.
+fn lines(text: &[u8]) -> impl Iterator<Item = (u64, Range<usize>)> {
+    let mut at = 0;
+    (1..).map_while(move |number| {
+        let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
+        let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let line = at..at + length;
+        at += length + 1;
+        Some((number, line))
+    })
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BulkError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| IngestError::Ending.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn told(text: &str) -> Vec<(Verb, String, String)> {
+        let found = actions(text.as_bytes(), Some("url")).expect("it is told apart");
+        found.into_iter().map(|action| (action.verb, action.index, text[action.document].to_owned())).collect()
+    }
+
+    fn why(text: &str) -> String {
+        actions(text.as_bytes(), None).expect_err("it is malformed").to_string()
+    }
+
+    #[test]
+    fn a_request_is_told_apart_into_actions() {
+        let text =
+            "{\"create\":{\"_index\":\"a\"}}\n{\"x\":1}\n\n{\"delete\":{\"_id\":\"7\"}}\r\n{\"index\":{}}\n{\"y\":2}";
+        assert_eq!(
+            told(text),
+            [
+                (Verb::Create, "a".into(), "{\"x\":1}".into()),
+                (Verb::Delete, "url".into(), String::new()),
+                (Verb::Index, "url".into(), "{\"y\":2}".into()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_document_that_cannot_be_read_is_none_of_the_requests_business() {
+        assert_eq!(told("{\"index\":{}}\nno JSON\n"), [(Verb::Index, "url".into(), "no JSON".into())]);
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_told_apart_names_its_line() {
+        assert!(why("{\"index\":{}}\n{}\nnonsense\n").contains("[3]"));
+        assert!(why("{\"index\":{}}\n").contains("document is missing"));
+        assert!(why("{\"upsert\":{}}\n{}\n").contains("found [upsert]"));
+        assert!(why("{\"index\":{},\"create\":{}}\n{}\n").contains("one action"));
+        assert!(why("\n\n").contains("holds no action"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_it(text in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = actions(&text, None);
+        }
+
+        #[test]
+        fn as_many_documents_come_out_as_went_in(documents in prop::collection::vec("[ -~]{0,30}", 1..20)) {
+            let text: String = documents.iter().map(|text| format!("{{\"create\":{{}}}}\n{text}\n")).collect();
+            let found: Vec<String> = told(&text).into_iter().map(|(_, _, document)| document).collect();
+            prop_assert_eq!(found, documents);
+        }
+    }
+}

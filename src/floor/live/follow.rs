@@ -1,0 +1,379 @@
+//! A followed file or folder: lines are taken in as they are written, and the place of each file is kept in the journal.
+//!
+//! A place moves on only after what lies before it is on record, so a start after any death reads some lines again
+//! and loses none; events are known by their content, so reading again changes nothing. A file is recognised by what
+//! it is and not by its name: renamed, it is read to its end while its name already belongs to the next one.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::detector::{Detector, Taken};
+use super::scan::{Found, Kind, Stat, scan};
+use super::source::{News, Source};
+use super::tail::{Line, Place, Tail};
+use crate::detection::clock::ClockOffset;
+use crate::detection::damage::{Broken, Fault};
+use crate::detection::normalise::normalise;
+use crate::detection::read::{self, EventLog};
+use crate::domain::event::{Event, Origin};
+use crate::floor::faults::FOLLOW;
+use crate::floor::import::ImportError;
+use crate::floor::ingest::IngestError;
+use crate::floor::messages::SourceMessage;
+use crate::floor::shared::TICK;
+use crate::ports::journal::{Cursor, JournalError};
+
+/// Bytes that are taken in together.
+const BATCH: usize = 1 << 20;
+
+/// A file that is read whole has to have stood still for so long: until then somebody may be copying it.
+const STILL: Duration = Duration::from_secs(2);
+
+/// A file that has left its path is read for so long after it grew last: its writer may not know yet.
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// The longest pause before a source that failed tries again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The actor.
+pub struct Follow;
+
+/// What it needs.
+#[derive(Clone)]
+pub struct Arguments {
+    /// Where events go.
+    pub detector: Arc<Detector>,
+    /// Where it tells how it stands.
+    pub source: Arc<Source>,
+    /// The file or folder.
+    pub path: PathBuf,
+}
+
+/// What has been reached of a file, as the journal keeps it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reached {
+    /// Lines up to here.
+    Lines(Place),
+    /// All of it, once.
+    Whole(Place),
+}
+
+/// What it knows of its files; the places among it are rebuilt from the journal at the start.
+pub struct State {
+    arguments: Arguments,
+    /// By key.
+    files: BTreeMap<String, Followed>,
+    reached: HashMap<String, Reached>,
+    /// Files that were known at the start are looked for under other names, once.
+    looked_beside: bool,
+    failures: u32,
+    not_before: Instant,
+}
+
+/// A file at work.
+struct Followed {
+    path: PathBuf,
+    /// How it looked when it was last read to its end.
+    done: Option<Stat>,
+    /// How it looks now, and since when; `None` once it has left the path.
+    seen: Option<Stat>,
+    since: Instant,
+    reading: Reading,
+}
+
+enum Reading {
+    Undecided,
+    Lines(Tail),
+    Whole,
+}
+
+/// Why a file was not read on.
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error("{path} cannot be read ({source}): it is tried again; check its permissions and the disk")]
+    Unreadable { path: String, source: io::Error },
+    #[error("{0} does not exist: it is read as soon as it is there")]
+    Missing(String),
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
+}
+
+impl FollowError {
+    fn of(path: &Path, source: io::Error) -> Self {
+        let path = path.display().to_string();
+        if source.kind() == io::ErrorKind::NotFound { Self::Missing(path) } else { Self::Unreadable { path, source } }
+    }
+}
+
+impl Actor for Follow {
+    type Msg = SourceMessage;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(&self, _: ActorRef<SourceMessage>, arguments: Arguments) -> Result<State, ActorProcessingErr> {
+        let prefix = cursor_prefix(&arguments.path);
+        let cursors = arguments.detector.shared().journal.cursors(&prefix).await?;
+        // A cursor of a later version is as good as none: its file is read again.
+        let reached = cursors.into_iter().filter_map(|Cursor { name, body }| {
+            Some((name.strip_prefix(&prefix)?.to_owned(), serde_json::from_str(&body).ok()?))
+        });
+        let (files, reached) = (BTreeMap::new(), reached.collect());
+        Ok(State { arguments, files, reached, looked_beside: false, failures: 0, not_before: Instant::now() })
+    }
+
+    async fn post_start(&self, myself: ActorRef<SourceMessage>, _: &mut State) -> Result<(), ActorProcessingErr> {
+        myself.send_interval(TICK, || SourceMessage::PollDue);
+        Ok(myself.cast(SourceMessage::PollDue)?)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<SourceMessage>,
+        message: SourceMessage,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SourceMessage::PollDue if Instant::now() < state.not_before => Ok(()),
+            SourceMessage::PollDue => {
+                state.arguments.detector.shared().faults.break_once_named(FOLLOW);
+                match state.poll().await {
+                    Ok(more) => {
+                        state.failures = 0;
+                        state.arguments.source.works();
+                        if more {
+                            myself.cast(SourceMessage::PollDue)?;
+                        }
+                    }
+                    Err(error) => state.pause(&error),
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Cursors of a followed path begin so.
+fn cursor_prefix(path: &Path) -> String {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    format!("follow/{}/", whole.display())
+}
+
+impl State {
+    /// Waits longer after each failure in a row, but for a path that is merely not there yet.
+    fn pause(&mut self, error: &FollowError) {
+        self.arguments.source.troubled(error.to_string());
+        if !matches!(error, FollowError::Missing(_)) {
+            self.failures += 1;
+            let pause = Duration::from_millis(500) * 2_u32.saturating_pow(self.failures.min(8));
+            self.not_before = Instant::now() + pause.min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Looks at every file once and takes in what is new, a batch of each. Says whether there may be more at once.
+    async fn poll(&mut self) -> Result<bool, FollowError> {
+        let listed = self.list().await;
+        let mut more = false;
+        // What can still be read is read, also when the path leads nowhere.
+        let keys: Vec<String> = self.files.keys().cloned().collect();
+        for key in keys {
+            let Some(mut file) = self.files.remove(&key) else { continue };
+            let stepped = self.step(&key, &mut file).await;
+            let is_over =
+                file.seen.is_none() && (!matches!(file.reading, Reading::Lines(_)) || file.since.elapsed() >= LEAVING);
+            if !is_over {
+                self.files.insert(key, file);
+            }
+            more |= stepped?;
+        }
+        match listed {
+            // Its name is free for a moment while a file is rotated.
+            Err(FollowError::Missing(_)) if !self.files.is_empty() => Ok(more),
+            listed => listed.map(|()| more),
+        }
+    }
+
+    /// Brings the list of files up to date.
+    async fn list(&mut self) -> Result<(), FollowError> {
+        let path = self.arguments.path.clone();
+        let known = if self.looked_beside { HashSet::new() } else { self.reached.keys().cloned().collect() };
+        let asked = path.clone();
+        let scanned = blocking(move || scan(&asked, &known)).await?;
+        let now = Instant::now();
+        for file in self.files.values_mut().filter(|file| file.seen.is_some()) {
+            file.seen = None;
+            file.since = now;
+        }
+        for Found { key, path, stat } in scanned.map_err(|error| FollowError::of(&path, error))? {
+            let fresh =
+                || Followed { path: PathBuf::new(), done: None, seen: None, since: now, reading: Reading::Undecided };
+            let file = self.files.entry(key).or_insert_with(fresh);
+            file.path = path;
+            file.seen = Some(stat);
+        }
+        self.looked_beside = true;
+        Ok(())
+    }
+
+    /// Takes in a batch of a file. Says whether there may be more at once.
+    async fn step(&mut self, key: &str, file: &mut Followed) -> Result<bool, FollowError> {
+        if file.seen.is_some() && file.seen == file.done {
+            return Ok(false);
+        }
+        let failed = |error| FollowError::of(&file.path, error);
+        if matches!(file.reading, Reading::Undecided) {
+            let (path, reached) = (file.path.clone(), self.reached.get(key).cloned());
+            match blocking(move || decide(&path, reached)).await?.map_err(failed)? {
+                None => file.done = file.seen,
+                Some(reading) => file.reading = reading,
+            }
+        }
+        match std::mem::replace(&mut file.reading, Reading::Undecided) {
+            Reading::Undecided => Ok(false),
+            Reading::Lines(tail) => self.read_lines(key, file, tail).await,
+            Reading::Whole => {
+                file.reading = Reading::Whole;
+                self.import(key, file).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn read_lines(&mut self, key: &str, file: &mut Followed, mut tail: Tail) -> Result<bool, FollowError> {
+        let (path, has_left) = (file.path.clone(), file.seen.is_none());
+        let failed = |error| FollowError::of(&file.path, error);
+        let read = blocking(move || {
+            if !has_left && tail.is_overwritten()? {
+                tail = Tail::open(&path, &[])?;
+            }
+            let before = tail.place().clone();
+            let lines = tail.read(BATCH)?;
+            let (events, broken) = events(&path, lines);
+            io::Result::Ok((tail, before, events, broken))
+        });
+        let (mut tail, before, events, broken) = read.await?.map_err(failed)?;
+        let Arguments { detector, source, .. } = &self.arguments;
+        if *tail.place() == before {
+            // To its end; what it looked like before that is not the newest only if it grew meanwhile.
+            file.done = file.seen;
+            file.reading = Reading::Lines(tail);
+            return Ok(false);
+        }
+        let taken = detector.take(events).await;
+        let reached = Reached::Lines(tail.place().clone());
+        let kept = match taken {
+            Ok(taken) => keep(detector, &self.arguments.path, key, &reached).await.map(|()| taken).map_err(Into::into),
+            Err(error) => Err(FollowError::from(error)),
+        };
+        if kept.is_err() {
+            tail.go_back(before);
+        }
+        file.reading = Reading::Lines(tail);
+        let taken = kept?;
+        for (line, broken) in broken {
+            source.skipped(line, broken);
+        }
+        source.delivered(taken, detector.shared().clock.now());
+        if file.seen.is_none() {
+            file.since = Instant::now();
+        }
+        self.reached.insert(key.to_owned(), reached);
+        Ok(true)
+    }
+
+    /// Takes in a file that does not grow, once it stands still.
+    async fn import(&mut self, key: &str, file: &mut Followed) -> Result<(), FollowError> {
+        let Some(seen) = file.seen else { return Ok(()) };
+        if seen.is_younger_than(STILL) {
+            return Ok(());
+        }
+        let Arguments { detector, source, .. } = &self.arguments;
+        let failed = |error| FollowError::of(&file.path, error);
+        let path = file.path.clone();
+        let opened = blocking(move || {
+            let end = Place::end(&File::open(&path)?)?;
+            io::Result::Ok((EventLog::open(&path), end))
+        });
+        let (log, end) = opened.await?.map_err(failed)?;
+        let imported = match log {
+            Ok(log) => detector.import(log, &file.path).await,
+            Err(error) => Err(error.into()),
+        };
+        match imported {
+            // No log: told, and not tried again as long as it stays as it is.
+            Err(ImportError::Read(refused)) => source.tell(News::Skipped { what: refused.to_string() }),
+            Err(error) => return Err(error.into()),
+            Ok(imported) => {
+                let reached = Reached::Whole(end);
+                keep(detector, &self.arguments.path, key, &reached).await?;
+                self.reached.insert(key.to_owned(), reached);
+                let alerts = imported.alerts.len() as u64;
+                let taken = Taken { events: imported.events, known: imported.known, alerts };
+                source.imported(file.path.display().to_string(), taken, detector.shared().clock.now());
+            }
+        }
+        file.done = Some(seen);
+        file.reading = Reading::Undecided;
+        Ok(())
+    }
+}
+
+/// Keeps what has been reached of a file.
+async fn keep(detector: &Detector, path: &Path, key: &str, reached: &Reached) -> Result<(), JournalError> {
+    // Only strings and numbers are in it, so it is always JSON.
+    let body = serde_json::to_string(reached).unwrap_or_default();
+    detector.shared().journal.set_cursor(Cursor { name: format!("{}{key}", cursor_prefix(path)), body }).await
+}
+
+/// How a file is read from now on; `None` as long as nothing is to be done with it.
+fn decide(path: &Path, reached: Option<Reached>) -> io::Result<Option<Reading>> {
+    Ok(match (Kind::of(path)?, reached) {
+        (Kind::Blank, _) => None,
+        (Kind::Growing, Some(Reached::Lines(place))) => Some(Reading::Lines(Tail::open(path, &[place])?)),
+        (Kind::Growing, _) => Some(Reading::Lines(Tail::open(path, &[])?)),
+        (Kind::Whole, Some(Reached::Whole(end))) if end.is_end_of(&File::open(path)?)? => None,
+        (Kind::Whole, _) => Some(Reading::Whole),
+    })
+}
+
+/// The events on these lines, and what is wrong with the others.
+fn events(path: &Path, lines: Vec<Line>) -> (Vec<Event>, Vec<(u64, Broken)>) {
+    let (mut events, mut broken) = (Vec::new(), Vec::new());
+    for Line { number, text } in lines {
+        let event = match text.as_deref().map(<[u8]>::trim_ascii) {
+            None => Err(Broken::new(Fault::TooLong, format!("longer than {} MB", read::LONGEST_RECORD >> 20))),
+            Some([]) => continue,
+            Some(text) => event(text, Origin { file: path.display().to_string(), line: number }),
+        };
+        match event {
+            Ok(event) => events.push(event),
+            Err(fault) => broken.push((number, fault)),
+        }
+    }
+    (events, broken)
+}
+
+/// One record's text as an event.
+///
+/// # Errors
+/// When it is no record of a known shape.
+pub(super) fn event(text: &[u8], origin: Origin) -> Result<Event, Broken> {
+    normalise(&read::parse(text)?.fields, origin, ClockOffset::NONE)
+}
+
+/// Files are read on threads of their own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, FollowError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| IngestError::Ending.into())
+}
