@@ -109,8 +109,10 @@ fn unnamed(value: &Value, parts: &mut Parts<'_>) {
         }
     }
     text::put_unnamed(&mut parts.data, items.iter().filter(|item| name(item).is_none()));
-    if let Some(of_data) = value.get("#attributes") {
-        parts.keep("Data", of_data.clone());
+    // A text beside anything else: what else there is, is kept.
+    let beside = value.as_object().filter(|_| value.get("#text").is_some());
+    for (within, value) in beside.into_iter().flatten().filter(|(within, _)| *within != "#text") {
+        parts.keep(format!("Data.{within}"), value.clone());
     }
 }
 

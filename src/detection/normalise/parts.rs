@@ -47,6 +47,18 @@ impl Parts<'_> {
         self.rest.insert(name, value);
     }
 
+    /// Takes in event data. Of `event_data` and `user_data` a record has one; if it has both, the first to name a thing
+    /// counts and the other is kept.
+    pub(super) fn put_data(&mut self, branch: &str, data: &Map<String, Value>) {
+        for (name, value) in data {
+            if self.data.contains_key(name) {
+                self.keep(format!("{branch}.{name}"), value.clone());
+            } else {
+                text::put(&mut self.data, name, value);
+            }
+        }
+    }
+
     /// The event.
     ///
     /// # Errors

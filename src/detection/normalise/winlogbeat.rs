@@ -8,7 +8,7 @@ use super::{channel, ingested, text};
 use crate::detection::damage::Broken;
 
 /// Branches of the document that are written to, and thus have to be objects.
-const BRANCHES: [&str; 20] = [
+const BRANCHES: [&str; 19] = [
     "event",
     "host",
     "process",
@@ -27,7 +27,6 @@ const BRANCHES: [&str; 20] = [
     "powershell",
     "sysmon",
     "log",
-    "record",
     "winlog",
 ];
 
@@ -130,7 +129,10 @@ fn document(record: &Map<String, Value>, parts: &mut Parts<'_>) {
                 }
             }
             ("message", Value::String(_)) => {}
-            (_, value) if in_the_way || name == "message" => parts.keep(name.clone(), value.clone()),
+            // `record` is where the event keeps what it has no place for.
+            (_, value) if in_the_way || name == "message" || name == "record" => {
+                parts.keep(name.clone(), value.clone())
+            }
             (_, value) => drop(parts.document.insert(name.clone(), value.clone())),
         }
     }
@@ -142,7 +144,7 @@ fn document(record: &Map<String, Value>, parts: &mut Parts<'_>) {
     }
     for (field, said) in [("code", Some(parts.code.to_string())), ("provider", parts.provider.map(str::to_owned))] {
         let written = parts.document.get("event").and_then(|event| event.get(field));
-        if let Some(value) = written.filter(|value| text::of(value) != said).cloned() {
+        if let Some(value) = written.filter(|value| !value.is_null() && text::of(value) != said).cloned() {
             parts.keep(format!("event.{field}"), value);
         }
     }
@@ -151,11 +153,7 @@ fn document(record: &Map<String, Value>, parts: &mut Parts<'_>) {
 fn header(name: &str, value: &Value, parts: &mut Parts<'_>) {
     match (name, value) {
         (_, Value::Null) => {}
-        ("event_data" | "user_data", Value::Object(data)) => {
-            for (name, value) in data {
-                text::put(&mut parts.data, name, value);
-            }
-        }
+        ("event_data" | "user_data", Value::Object(data)) => parts.put_data(name, data),
         ("channel" | "computer_name" | "provider_name", Value::String(_)) => {}
         ("event_id" | "record_id", Value::String(_) | Value::Number(_)) => {}
         // Read as the record's own time.

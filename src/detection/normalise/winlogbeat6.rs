@@ -28,11 +28,7 @@ pub(super) fn parts(record: &Map<String, Value>) -> Result<Parts<'_>, Broken> {
             (_, Value::Null) | ("@timestamp", _) => {}
             ("log_name" | "computer_name" | "source_name" | "message", Value::String(_)) => {}
             ("event_id" | "record_number", Value::String(_) | Value::Number(_)) => {}
-            ("event_data" | "user_data", Value::Object(data)) => {
-                for (name, value) in data {
-                    text::put(&mut parts.data, name, value);
-                }
-            }
+            ("event_data" | "user_data", Value::Object(data)) => parts.put_data(name, data),
             ("process_id", Value::Number(_)) => set(&mut parts.winlog, "process.pid", value.clone()),
             ("thread_id", Value::Number(_)) => set(&mut parts.winlog, "process.thread.id", value.clone()),
             ("level", Value::String(_)) => drop(parts.document.insert("log".into(), json!({ "level": value }))),
