@@ -18,7 +18,7 @@ use watchfloor::floor::assembly::{Stores, assemble_with};
 use watchfloor::floor::faults::Faults;
 use watchfloor::floor::shared::Shared;
 use watchfloor::floor::tree::Floor;
-use watchfloor::floor::{import, ingest};
+use watchfloor::floor::ingest;
 use watchfloor::journal::case_log::CaseLog;
 use watchfloor::journal::case_stream::{Batch, CaseStream};
 use watchfloor::journal::effects::{DESK, DeskEffect};
