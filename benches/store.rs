@@ -175,6 +175,7 @@ async fn measure() {
     println!("stored in {took:.1} s: {:.0} events/s with encoding in turn", total as f64 / took);
     println!("the writer's thread used {writer:.1} s of CPU: {:.0} events/s alone", total as f64 / writer);
     let size = store.size().await.expect("it is read");
+    println!("(of {} the words were indexed meanwhile)", total as u64 - size.unindexed);
     println!("{} bytes of disk an event without full text", size.bytes / total as u64);
 
     let begun = Instant::now();

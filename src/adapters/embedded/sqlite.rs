@@ -35,8 +35,9 @@ const LARGEST_GROUP: usize = 256;
 const READERS: usize = 2;
 /// How long to wait for another process (a person with a database browser) to let go of the file.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long nobody must have written before the writer does what was left for later.
-const QUIET: Duration = Duration::from_millis(150);
+/// How long nobody must have written before the writer does what was left for later: longer than an import on a busy
+/// machine takes for its next batch, which would otherwise pay for it.
+const QUIET: Duration = Duration::from_secs(1);
 /// The only I/O error that means a full disk: SQLite could not grow the index of its write-ahead log
 /// (`SQLITE_IOERR_SHMSIZE`). A write that finds no space is reported as `SQLITE_FULL` already.
 const NO_SPACE_FOR_INDEX: i32 = 10 | (19 << 8);
