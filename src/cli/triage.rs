@@ -44,7 +44,7 @@ pub struct Arguments {
     files: Vec<PathBuf>,
     /// What to add to the logs' own times to get UTC, where a log's clock is known to be off: +4h, -7h30m, +05:30
     #[arg(long, value_name = "OFFSET", allow_hyphen_values = true, value_parser = offset)]
-    clock_offset: Option<SignedDuration>,
+    clock_offset: Option<ClockOffset>,
     /// Sigma rules: a folder, a file or a tar archive; the shipped rules if left out
     #[arg(long, value_name = "DIR|ARCHIVE")]
     rules: Option<PathBuf>,
@@ -95,7 +95,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let mut bar = Bar::over(watch.clone(), total);
     let floor = Floor::start(shared.clone()).await?;
 
-    let clock = clock_offset.map_or(ClockOffset::NONE, ClockOffset::new);
+    let clock = clock_offset.unwrap_or(ClockOffset::NONE);
     let rules = Arc::new(rules);
     let mut detector = Detector::new(rules.clone());
     let inputs = import_all(&shared, logs, clock, &mut detector, &watch).await?;
@@ -154,9 +154,11 @@ async fn of_alerts(shared: &Shared, all: &[DeskCase], alerts: &BTreeSet<AlertId>
 }
 
 /// What each input gave. Of many inputs, those of which there is nothing to say are summed up.
-fn summaries(inputs: &[(String, Imported)], clock: Option<SignedDuration>, rules: usize) -> String {
+fn summaries(inputs: &[(String, Imported)], clock: Option<ClockOffset>, rules: usize) -> String {
     let few = inputs.len() <= MOST_QUIET;
-    let is_told = |imported: &Imported| few || !imported.alerts.is_empty() || !imported.damage.is_none();
+    let is_told = |imported: &Imported| {
+        few || !imported.alerts.is_empty() || !imported.damage.is_none() || imported.clock.finding().is_some()
+    };
     let (told, quiet): (Vec<_>, Vec<_>) = inputs.iter().partition(|(_, imported)| is_told(imported));
     let mut lines: Vec<String> = told.iter().map(|(file, imported)| summary(file, imported, rules)).collect();
     if !quiet.is_empty() {
@@ -164,7 +166,7 @@ fn summaries(inputs: &[(String, Imported)], clock: Option<SignedDuration>, rules
         lines.push(format!("{} more files: {events} events, 0 alerts", quiet.len()));
     }
     if let Some(clock) = clock {
-        let told = format!("{} was added to times that no sensor wrote in UTC, as declared", signed(clock));
+        let told = format!("{clock} was added to times that no sensor wrote in UTC, as declared");
         let known = inputs.iter().any(|(_, imported)| imported.known > 0);
         let kept = if known { "; events known already kept theirs" } else { "" };
         lines.push(format!("clock: {told}{kept}"));
@@ -174,7 +176,7 @@ fn summaries(inputs: &[(String, Imported)], clock: Option<SignedDuration>, rules
 
 /// What an input gave, in a line; what was wrong with it in further ones.
 fn summary(file: &str, imported: &Imported, rules: usize) -> String {
-    let Imported { events, known, alerts, damage } = imported;
+    let Imported { events, known, alerts, damage, clock } = imported;
     let known = match known {
         0 => String::new(),
         known => format!(" ({known} of them known already)"),
@@ -189,6 +191,9 @@ fn summary(file: &str, imported: &Imported, rules: usize) -> String {
     if let Some(cut) = damage.truncation() {
         text.push_str(&format!("\n  the file is cut short: {cut}; what came before was judged"));
     }
+    if let Some(found) = clock.finding() {
+        text.push_str(&format!("\n  clock: {found}; nothing was changed, --clock-offset {} declares it", found.offset));
+    }
     text
 }
 
@@ -200,7 +205,7 @@ struct Found<'a> {
     settled: usize,
 }
 
-fn report(found: &Found, clock: Option<SignedDuration>, rules: usize, cases: &[CaseThread]) -> serde_json::Value {
+fn report(found: &Found, declared: Option<ClockOffset>, rules: usize, cases: &[CaseThread]) -> serde_json::Value {
     let tally = |name: &str, kind: String, Tally { count, first, first_reason }: &Tally| json!({name: kind, "records": count, "first": first.to_string(), "reason": first_reason});
     let skipped = |damage: &Damage| -> Vec<_> {
         damage.broken().iter().map(|(fault, found)| tally("fault", fault.to_string(), found)).collect()
@@ -211,7 +216,7 @@ fn report(found: &Found, clock: Option<SignedDuration>, rules: usize, cases: &[C
     let inputs: Vec<_> = found
         .inputs
         .iter()
-        .map(|(file, Imported { events, known, alerts, damage })| {
+        .map(|(file, Imported { events, known, alerts, damage, clock })| {
             json!({
                 "file": file,
                 "events": events,
@@ -220,19 +225,20 @@ fn report(found: &Found, clock: Option<SignedDuration>, rules: usize, cases: &[C
                 "skipped": skipped(damage),
                 "not_word_for_word": flawed(damage),
                 "cut_short": damage.truncation(),
+                "clock_offset_shown": clock.finding().map(|found| found.offset.to_string()),
             })
         })
         .collect();
     let left_out: Vec<_> =
         found.left_out.iter().map(|left| json!({"file": left.file, "reason": left.reason.to_string()})).collect();
     json!({
-        "inputs": inputs, "left_out": left_out, "alerts_on_all": found.settled, "clock_offset": clock.map(signed),
+        "inputs": inputs, "left_out": left_out, "alerts_on_all": found.settled, "clock_offset": declared.map(|clock| clock.to_string()),
         "rules": rules, "cases": cases,
     })
 }
 
 /// A declared offset: `+4h`, `-7h 30m`, `+05:30`.
-fn offset(text: &str) -> Result<SignedDuration, String> {
+fn offset(text: &str) -> Result<ClockOffset, String> {
     let parsed = text.parse().ok().or_else(|| {
         let (sign, digits) = match text.strip_prefix('-') {
             Some(rest) => (-1, rest),
@@ -245,17 +251,8 @@ fn offset(text: &str) -> Result<SignedDuration, String> {
     // More is no time zone and no clock set for the wrong half of the day.
     parsed
         .filter(|offset: &SignedDuration| offset.abs() <= SignedDuration::from_hours(48))
+        .map(ClockOffset::new)
         .ok_or_else(|| "give hours and minutes with a sign, as in +4h, -7h30m or +05:30, and no more than 48h".into())
-}
-
-/// `+4h`, `-7h30m`: as it is declared.
-fn signed(offset: SignedDuration) -> String {
-    let sign = if offset.is_negative() { '-' } else { '+' };
-    let minutes = offset.as_mins().unsigned_abs();
-    match minutes % 60 {
-        0 => format!("{sign}{}h", minutes / 60),
-        rest => format!("{sign}{}h{rest}m", minutes / 60),
-    }
 }
 
 #[cfg(test)]
@@ -264,7 +261,7 @@ mod tests {
 
     #[test]
     fn an_offset_is_read_in_the_ways_people_write_it() {
-        let minutes = |text: &str| offset(text).map(|offset| offset.as_mins());
+        let minutes = |text: &str| offset(text).map(|offset| offset.duration().as_mins());
         assert_eq!(minutes("+4h"), Ok(240));
         assert_eq!(minutes("-7h"), Ok(-420));
         assert_eq!(minutes("-7h30m"), Ok(-450));
@@ -274,7 +271,6 @@ mod tests {
         for wrong in ["", "four", "+4", "+5:75", "+49h", "-9000000000h", "--4h", "+-5:30"] {
             assert!(offset(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(offset("-7h30m").map(signed).as_deref(), Ok("-7h30m"));
-        assert_eq!(offset("+4h").map(signed).as_deref(), Ok("+4h"));
+        assert_eq!(offset("-7h30m").map(|offset| offset.to_string()).as_deref(), Ok("-7h30m"));
     }
 }

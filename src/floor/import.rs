@@ -18,7 +18,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::ingest::{IngestError, ingest};
 use super::shared::Shared;
-use crate::detection::clock::ClockOffset;
+use crate::detection::clock::{ClockComparison, ClockOffset};
 use crate::detection::damage::{Broken, Damage, Fault};
 use crate::detection::look::look;
 use crate::detection::read::{Batch, EventLog, Input, LONGEST_RECORD, Piece, ReadError, Source};
@@ -41,6 +41,8 @@ pub struct Imported {
     pub alerts: BTreeSet<AlertId>,
     /// What was wrong with the file.
     pub damage: Damage,
+    /// What the log shows about its own clock. It is told and never applied.
+    pub clock: ClockComparison,
 }
 
 /// Why an import ended early. What was stored until then stays.
@@ -118,7 +120,7 @@ pub async fn import_all(
         match (step, all.last_mut()) {
             (Step::Failed(error), _) => return Err(error.into()),
             (Step::Opened(name), _) => {
-                all.push((name, Imported::default()));
+                all.push((name, Imported { clock: ClockComparison::new(clock), ..Imported::default() }));
                 (done, read) = (done + read, 0);
             }
             // Every piece comes after its log was opened.
@@ -126,7 +128,7 @@ pub async fn import_all(
             (Step::Piece(job), Some((name, imported))) => {
                 let Worked { seen, damage, read: by_now, room } =
                     job.await.map_err(|_| ImportError::Broke(name.clone()))?;
-                let (events, alerts) = in_turn(seen, detector);
+                let (events, alerts) = in_turn(seen, detector, &mut imported.clock);
                 let count = events.len() as u64;
                 imported.events += count;
                 imported.alerts.extend(alerts.iter().map(|alert| alert.id.clone()));
@@ -173,9 +175,10 @@ struct Seen {
 }
 
 /// Takes the events one after another, in the order of the log: whatever looks at several of them is here.
-fn in_turn(seen: Vec<Seen>, detector: &mut Detector) -> (Vec<Event>, Vec<Alert>) {
+fn in_turn(seen: Vec<Seen>, detector: &mut Detector, clock: &mut ClockComparison) -> (Vec<Event>, Vec<Alert>) {
     let (mut events, mut alerts) = (Vec::with_capacity(seen.len()), Vec::new());
     for Seen { event, found } in seen {
+        clock.add(&event);
         alerts.extend(detector.see(&event, found));
         events.push(event);
     }
