@@ -26,6 +26,18 @@ bench:
 bench-store:
     cargo bench --bench store
 
+# How fast logs get in, and what memory that takes (WATCHFLOOR_RULES names other rules)
+bench-import:
+    cargo bench --bench import
+
+# How fast the event store takes events and answers questions
+bench-store:
+    cargo bench --bench store
+
+# Spoilt logs through every reader, so many seconds each
+fuzz seconds="600":
+    WATCHFLOOR_FUZZ_SECONDS={{seconds}} cargo test --lib fuzz_tests -- --nocapture --test-threads=1
+
 # The first two commands of the README, in a fresh clone of the last commit
 fresh-clone:
     #!/usr/bin/env bash

@@ -395,11 +395,13 @@ fn a_store_of_a_newer_version_is_refused_and_left_alone() {
     for file in ["journal.db", "events.db", "cases.db"] {
         let state = State::new();
         state.triage();
+        let found = state.database(file).pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+        let found = found.expect("the version is read");
         state.database(file).pragma_update(None, "user_version", 99).expect("the version is written");
         for command in [&["triage", SAMPLE][..], &["cases", "list"], &["journal", "check"], &["audit", "verify"]] {
             state.run(command).expect_refusal(&[file, "has format 99", "use the version that wrote it"]);
         }
-        state.database(file).pragma_update(None, "user_version", 1).expect("the version is written");
+        state.database(file).pragma_update(None, "user_version", found).expect("the version is written");
         assert_same(&UNDISTURBED.export, &state.triage(), &format!("{file} after a newer version was refused"));
     }
 }

@@ -1,14 +1,15 @@
 //! Every correlation that comes with the program fires on its sequences of events, and keeps quiet on their benign
-//! twins. The sequences are those of `rules/tests/`, counted by the Sigma engine's own correlation.
+//! twins. The sequences are those of `rules/tests/`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rsigma_eval::{CorrelationConfig, CorrelationEngine};
+use jiff::Timestamp;
 use rsigma_parser::{SigmaCollection, parse_sigma_yaml};
 use serde::Deserialize;
 
 use super::builtin_tests::{WrittenEvent, examples_text, folder, rule_files};
 use super::*;
+use crate::domain::ids::EventId;
 
 /// An event, or several alike, of a sequence.
 #[derive(Debug, Deserialize)]
@@ -47,58 +48,68 @@ struct Examples {
     fires: BTreeMap<String, String>,
 }
 
-/// The rules of a correlation file and the sequences beside it.
-fn correlations() -> Vec<(String, SigmaCollection, Examples)> {
+/// A correlation file: its rules as text says them and as they are used, and the sequences beside it.
+struct File {
+    stem: String,
+    written: SigmaCollection,
+    used: Arc<RuleSet>,
+    examples: Examples,
+}
+
+fn correlations() -> Vec<File> {
     let files = rule_files(&folder().join("correlations"));
-    let read = |(stem, path): (String, _)| {
-        let text = std::fs::read_to_string(path).expect("a readable file");
-        let rules = parse_sigma_yaml(&text).expect("a sound file");
-        assert!(rules.errors.is_empty(), "{stem}: {:?}", rules.errors);
+    let read = |(stem, path): (String, std::path::PathBuf)| {
+        let text = std::fs::read_to_string(&path).expect("a readable file");
+        let written = parse_sigma_yaml(&text).expect("a sound file");
+        let used = Arc::new(RuleSet::load(&path).expect("rules"));
+        assert_eq!(used.rejected(), [], "{stem}");
         let examples = serde_json::from_str(&examples_text(&stem));
         let examples = examples.unwrap_or_else(|error| panic!("rules/tests/{stem}.json: {error}"));
-        (stem, rules, examples)
+        File { stem, written, used, examples }
     };
     files.into_iter().map(read).collect()
 }
 
-/// The titles of the correlations that fire on a sequence.
-fn fired(rules: &SigmaCollection, sequence: &Sequence) -> BTreeSet<String> {
-    const BEGIN: f64 = 1_772_438_400.0;
-    let mut engine = CorrelationEngine::new(CorrelationConfig::default());
-    engine.add_collection(rules).expect("sound rules");
+/// The titles of the correlations that fire on a sequence, whatever order it arrives in.
+fn fired(rules: &Arc<RuleSet>, sequence: &Sequence) -> BTreeSet<String> {
+    const BEGIN: f64 = 1_772_438_400_000.0;
     let mut events = Vec::new();
     for step in &sequence.events {
-        events
-            .extend((0..step.times).map(|n| (BEGIN + step.after + f64::from(n) * step.every, step.event.numbered(n))));
+        for n in 0..step.times {
+            let mut event = step.event.numbered(n);
+            let milliseconds = BEGIN + (step.after + f64::from(n) * step.every) * 1000.0;
+            event.time = Timestamp::from_millisecond(milliseconds as i64).expect("a time in 2026");
+            event.id = EventId::new(events.len().to_string());
+            events.push(event);
+        }
     }
-    events.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    let mut fired = BTreeSet::new();
-    for (seconds, event) in &events {
-        // The engine counts whole seconds.
-        let results = engine.process_event_at(&View::of(event), *seconds as i64);
-        fired.extend(
-            results.into_iter().filter(|result| result.is_correlation()).map(|result| result.header.rule_title),
-        );
-    }
+    let titles = |events: &mut dyn Iterator<Item = &Event>| {
+        let mut detector = Detector::new(rules.clone());
+        let mut alerts: Vec<Alert> = events.flat_map(|event| detector.detect(event)).collect();
+        alerts.extend(detector.settle());
+        alerts.into_iter().map(|alert| alert.rule.title).collect::<BTreeSet<_>>()
+    };
+    let fired = titles(&mut events.iter());
+    assert_eq!(fired, titles(&mut events.iter().rev()), "{}", sequence.why);
     fired
 }
 
 #[test]
 fn every_correlation_fires_on_its_sequences_and_keeps_quiet_on_their_benign_twins() {
     let mut wrong = Vec::new();
-    for (stem, rules, examples) in correlations() {
-        let last = &rules.correlations.last().expect("a correlation").title;
+    for File { stem, written, used, examples } in correlations() {
+        let last = &written.correlations.last().expect("a correlation").title;
         assert!(!examples.positive.is_empty() && !examples.negative.is_empty(), "{stem} has examples of both kinds");
         for sequence in &examples.positive {
             let mut expected: BTreeSet<String> = examples.fires.keys().cloned().collect();
             expected.insert(last.clone());
-            let fired = fired(&rules, sequence);
+            let fired = fired(&used, sequence);
             if fired != expected {
                 wrong.push(format!("{stem}: {fired:?} on \"{}\"", sequence.why));
             }
         }
         for sequence in &examples.negative {
-            let fired = fired(&rules, sequence);
+            let fired = fired(&used, sequence);
             if !fired.is_empty() {
                 wrong.push(format!("{stem}: {fired:?} on \"{}\"", sequence.why));
             }
@@ -111,7 +122,7 @@ fn every_correlation_fires_on_its_sequences_and_keeps_quiet_on_their_benign_twin
 fn every_correlation_has_a_complete_card_and_counts_rules_of_its_own_file() {
     let files = correlations();
     assert!(files.len() >= 10, "{}", files.len());
-    for (stem, rules, _) in files {
+    for File { stem, written: rules, .. } in files {
         let rule_names = rules.rules.iter().filter_map(|rule| rule.name.as_deref());
         let correlation_names = rules.correlations.iter().filter_map(|rule| rule.name.as_deref());
         let known: BTreeSet<&str> = rule_names.chain(correlation_names).collect();
