@@ -138,7 +138,8 @@ fn shaped() -> impl Strategy<Value = Map<String, Value>> {
             5 => json!({"TenantId": "t", "TimeGenerated": time, "Channel": channel, "EventID": code,
                 "EventData": Value::Object(data).to_string()}),
             6 => json!({"EventId": code, "UtcTime": time}),
-            _ => json!({"Event": {"System": {"Channel": channel, "EventID": {"#text": code, "#attributes": {"Qualifiers": 7}},
+            _ => json!({"Event": {"System": {"Channel": channel, "EventID": {"#text": code,
+            "#attributes": {"Qualifiers": 7}},
                 "TimeCreated": {"#attributes": {"SystemTime": time}}, "Computer": "wks-07"}, "EventData": data}}),
         };
         let marks_of = marks.as_object_mut().expect("an object");

@@ -34,7 +34,8 @@ fn creation() -> Value {
     json!({
         "RuleName": "-", "UtcTime": "2026-03-02 08:00:01.250", "ProcessId": "4242", "Image": "C:\\Tools\\run.exe",
         "ProcessGuid": "{0f1e2d3c-aaaa-bbbb-cccc-0123456789ab}", "CommandLine": "run.exe  \"a b\" c",
-        "User": "CORP\\a.user", "Hashes": "SHA1=0A,MD5=0B,SHA256=0C,IMPHASH=00", "ParentImage": "C:\\Windows\\explorer.exe",
+        "User": "CORP\\a.user", "Hashes": "SHA1=0A,MD5=0B,SHA256=0C,IMPHASH=00",
+        "ParentImage": "C:\\Windows\\explorer.exe",
         "ParentProcessId": "99", "FileVersion": "1.2", "CurrentDirectory": "C:\\Tools\\",
     })
 }
@@ -52,7 +53,8 @@ fn creations() -> Vec<(Shape, Value)> {
     let nested = json!({"Event": {
         "#attributes": {"xmlns": "urn:events"},
         "System": {
-            "Provider": {"#attributes": {"Name": "Microsoft-Windows-Sysmon", "Guid": "{aa}"}}, "EventID": 1, "Version": 5,
+            "Provider": {"#attributes": {"Name": "Microsoft-Windows-Sysmon", "Guid": "{aa}"}}, "EventID": 1,
+            "Version": 5,
             "Level": 4, "Keywords": "0x8000000000000000", "EventRecordID": 77, "Channel": SYSMON, "Correlation": null,
             "TimeCreated": {"#attributes": {"SystemTime": "2026-03-02T08:00:01.3000000Z"}},
             "Execution": {"#attributes": {"ProcessID": 600, "ThreadID": 601}}, "Computer": "WKS-01.corp.example",
@@ -64,9 +66,11 @@ fn creations() -> Vec<(Shape, Value)> {
         (
             Shape::Nxlog,
             flat(json!({
-                "@timestamp": "2026-03-02T08:00:03.500Z", "EventReceivedTime": "2026-03-02 09:00:03", "EventType": "INFO",
+                "@timestamp": "2026-03-02T08:00:03.500Z", "EventReceivedTime": "2026-03-02 09:00:03",
+                "EventType": "INFO",
                 "SourceModuleName": "eventlog", "Hostname": "WKS-01.corp.example", "host": "collector.corp.example",
-                "Channel": "microsoft-windows-sysmon/operational", "EventID": 1, "SourceName": "Microsoft-Windows-Sysmon",
+                "Channel": "microsoft-windows-sysmon/operational", "EventID": 1,
+                "SourceName": "Microsoft-Windows-Sysmon",
                 "RecordNumber": 77, "UserID": "S-1-5-18", "AccountName": "SYSTEM", "ExecutionProcessID": 600,
             })),
         ),
@@ -88,8 +92,10 @@ fn creations() -> Vec<(Shape, Value)> {
             Shape::Winlogbeat6,
             json!({
                 "@timestamp": "2026-03-02T08:00:01.300Z", "log_name": SYSMON, "event_id": 1, "event_data": creation(),
-                "source_name": "Microsoft-Windows-Sysmon", "computer_name": "WKS-01.corp.example", "level": "Information",
-                "record_number": "77", "beat": {"hostname": "collector"}, "host": {"name": "collector"}, "process_id": 600,
+                "source_name": "Microsoft-Windows-Sysmon", "computer_name": "WKS-01.corp.example",
+                "level": "Information",
+                "record_number": "77", "beat": {"hostname": "collector"}, "host": {"name": "collector"},
+                "process_id": 600,
                 "user": {"identifier": "S-1-5-18", "name": "SYSTEM"}, "task": "Process Create (rule: ProcessCreate)",
             }),
         ),
@@ -105,10 +111,13 @@ fn creations() -> Vec<(Shape, Value)> {
         (
             Shape::Winlogbeat,
             json!({
-                "@timestamp": "2026-03-02T08:00:01.300Z", "agent": {"hostname": "collector"}, "host": {"name": "collector"},
-                "event": {"code": 1, "kind": "event", "provider": "Microsoft-Windows-Sysmon", "action": "Process Create"},
+                "@timestamp": "2026-03-02T08:00:01.300Z", "agent": {"hostname": "collector"},
+                "host": {"name": "collector"},
+                "event": {"code": 1, "kind": "event", "provider": "Microsoft-Windows-Sysmon",
+                "action": "Process Create"},
                 "winlog": {"channel": "Microsoft-Windows-Sysmon/Operational", "computer_name": "WKS-01.corp.example",
-                    "provider_name": "Microsoft-Windows-Sysmon", "event_id": "1", "record_id": 77, "event_data": creation(),
+                    "provider_name": "Microsoft-Windows-Sysmon", "event_id": "1", "record_id": 77,
+                    "event_data": creation(),
                     "process": {"pid": 600, "thread": {"id": 601}}, "user": {"identifier": "S-1-5-18"}},
             }),
         ),
@@ -165,7 +174,8 @@ fn of_system(channel: &str, code: Value, beside: Value) -> Event {
 #[test]
 fn event_log_files_have_ids_with_qualifiers_and_data_without_names() {
     let code = json!({"#attributes": {"Qualifiers": 16384}, "#text": 600});
-    let data = json!({"EventData": {"Data": {"#text": ["Registry", "Started", "\tHostApplication=powershell.exe -nop\n"]},
+    let data = json!({"EventData": {"Data": {"#text": ["Registry", "Started",
+    "\tHostApplication=powershell.exe -nop\n"]},
         "Binary": "0A"}});
     let event = of_system("Windows PowerShell", code, data);
     assert_eq!((event.code, event.data("param2")), (600, Some("Started")));
@@ -194,7 +204,8 @@ fn user_data_is_data_whatever_it_is_wrapped_in() {
 /// What an ingest pipeline makes of a Sysmon record: ECS fields, and little left of the event's own.
 fn ingested(code: u32, data: Value, ecs: Value) -> Event {
     let mut record = object(json!({
-        "@timestamp": "2026-03-02T08:00:01.250Z", "event": {"code": code.to_string(), "module": "sysmon", "kind": "event"},
+        "@timestamp": "2026-03-02T08:00:01.250Z", "event": {"code": code.to_string(), "module": "sysmon",
+        "kind": "event"},
         "winlog": {"channel": SYSMON, "computer_name": "wks-07", "event_id": code.to_string(), "event_data": data,
             "provider_name": "Microsoft-Windows-Sysmon"},
         "host": {"name": "wks-07"},
@@ -422,7 +433,8 @@ fn other_logs_have_the_copies_that_are_searched_for() {
         "Security",
         json!(5156),
         json!({"EventData": {"Application": "\\device\\a\\b.exe",
-        "SourceAddress": "192.0.2.1", "DestAddress": "192.0.2.2", "DestPort": 443, "Protocol": 6, "Direction": "%%14593"}}),
+        "SourceAddress": "192.0.2.1", "DestAddress": "192.0.2.2", "DestPort": 443, "Protocol": 6,
+        "Direction": "%%14593"}}),
     );
     assert_eq!(
         (field(&connection, "destination.port"), field(&connection, "network.transport")),

@@ -23,9 +23,8 @@ pub(super) fn of(command_line: &str) -> Vec<String> {
                 '\\' => backslashes += 1,
                 '"' => {
                     argument.extend(std::iter::repeat_n('\\', backslashes / 2));
-                    if backslashes % 2 == 1 {
-                        argument.push('"');
-                    } else if quoted && rest.next_if_eq(&'"').is_some() {
+                    // Escaped, or doubled within quotes, a quote is a letter.
+                    if backslashes % 2 == 1 || (quoted && rest.next_if_eq(&'"').is_some()) {
                         argument.push('"');
                     } else {
                         quoted = !quoted;
