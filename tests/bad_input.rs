@@ -288,6 +288,28 @@ fn a_declared_clock_is_shown_and_moves_only_times_that_no_sensor_wrote() {
 }
 
 #[test]
+fn a_clock_that_is_off_is_told_with_the_option_that_declares_it_and_changes_nothing() {
+    let state = State::new();
+    let record = |number: u32| {
+        let record = serde_json::json!({
+            "TimeCreated": format!("2026-11-17 04:00:{number:02}.000"), "Channel": "Microsoft-Windows-Sysmon/Operational",
+            "EventID": 5, "Hostname": "WKS-31.corp.example", "UtcTime": format!("2026-11-17 08:00:{number:02}.000"),
+            "RecordNumber": number,
+        });
+        format!("{record}\n")
+    };
+    let input = state.write("local.ndjson", (0..5).map(record).collect::<String>());
+    let text = state.run(&["triage", shown(&input)]).expect_finished();
+    let told = "by 5 records with both clocks, the log's own times need +4h to be UTC; nothing was changed, \
+                --clock-offset +4h declares it";
+    assert!(text.stdout.contains(told), "{text:?}");
+    let report = State::new().run(&["triage", shown(&input), "--json"]).expect_finished().json();
+    assert_eq!(report["inputs"][0]["clock_offset_shown"], "+4h");
+    let declared = State::new().run(&["triage", shown(&input), "--clock-offset", "+4h"]).expect_finished();
+    assert!(!declared.stdout.contains("need"), "{declared:?}");
+}
+
+#[test]
 fn a_truncated_archive_is_judged_as_far_as_it_goes_and_fails() {
     let state = State::new();
     let whole = gzip(std::fs::read_to_string(SAMPLE).expect("the sample is there").as_bytes());

@@ -535,6 +535,70 @@ fn a_source_that_breaks_is_started_again_and_loses_nothing() {
     running.stop();
 }
 
+/// A logon that was refused, as NXLog forwards it.
+fn refused_logon(number: usize) -> String {
+    let mut record: Value = serde_json::from_str(&record(number)).expect("JSON");
+    record["EventID"] = json!(4625);
+    record["SubStatus"] = json!("0xC000006A");
+    record["LogonType"] = json!("3");
+    record.to_string()
+}
+
+fn opens_a_case(told: &Value, title: &str) -> bool {
+    told["told"] == "case" && told["case"]["state"]["title"].as_str().is_some_and(|shown| shown.starts_with(title))
+}
+
+#[test]
+fn what_several_requests_amount_to_is_raised_once_and_survives_a_restart() {
+    const TITLE: &str = "Many wrong passwords for one account";
+    let state = State::new();
+    let recent = jiff::Timestamp::now();
+    // Correlations recall what is recent by the clock, so these logons happen now.
+    let refused = |number: usize| {
+        let mut record: Value = serde_json::from_str(&refused_logon(number)).expect("JSON");
+        record["@timestamp"] = json!(recent.to_string());
+        record.to_string()
+    };
+    let (mut running, address) = Running::listening(&state);
+    for number in 0..6 {
+        assert_eq!(send(address, "POST", "/_bulk", &[], &bulk([refused(number).as_str()])).status, 200);
+    }
+    running.kill();
+    assert!(listed(&state).is_empty(), "six refusals are no guessing yet");
+    let (running, address) = Running::listening(&state);
+    for number in 6..10 {
+        assert_eq!(send(address, "POST", "/_bulk", &[], &bulk([refused(number).as_str()])).status, 200);
+    }
+    running.wait_for("a case is opened", |told| opens_a_case(told, TITLE));
+    running.stop();
+    let cases = listed(&state);
+    let (title, told) = cases.first_key_value().expect("a case");
+    assert!(cases.len() == 1 && title.contains(TITLE) && told[2] == 1, "{cases:?}");
+}
+
+#[test]
+fn rules_that_change_are_used_without_a_restart() {
+    let rule = |title: &str, user: &str| {
+        format!(
+            "title: {title}\nid: 5e9c1d60-0000-4000-8000-0000000000{:02}\nlogsource: {{product: windows, service: security}}\n\
+             detection: {{seen: {{EventID: 4624, TargetUserName: {user}}}, condition: seen}}\nlevel: high\n",
+            user.len()
+        )
+    };
+    let state = State::new();
+    let first = state.write("rules.yml", rule("The first rule", "a.user"));
+    let running =
+        Running::start(&state, &["--listen", "127.0.0.1:0", "--no-auth", "--rules", first.to_str().expect("UTF-8")]);
+    let address = running.address();
+    fs::write(&first, rule("The second rule", "other.user")).expect("it is written");
+    running.wait_for("the rules have changed", |told| told["told"] == "rules");
+    let mut changed: Value = serde_json::from_str(&record(1)).expect("JSON");
+    changed["TargetUserName"] = json!("other.user");
+    assert_eq!(send(address, "POST", "/_bulk", &[], &bulk([changed.to_string().as_str()])).status, 200);
+    running.wait_for("a case by the second rule", |told| opens_a_case(told, "The second rule"));
+    running.stop();
+}
+
 #[test]
 fn what_cannot_be_run_is_refused_with_a_remedy() {
     let state = State::new();

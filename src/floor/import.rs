@@ -6,6 +6,8 @@
 //! short is simply repeated. A detector goes along from log to log, so that correlations see all of them;
 //! [`settle`](super::held_back::settle) ends the import.
 
+mod storing;
+
 use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::path::Path;
@@ -16,7 +18,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::ingest::{IngestError, ingest};
+use self::storing::Storing;
+use super::ingest::IngestError;
 use super::shared::Shared;
 use crate::detection::clock::{ClockComparison, ClockOffset};
 use crate::detection::damage::{Broken, Damage, Fault};
@@ -87,7 +90,7 @@ impl Watch {
 /// # Errors
 /// See [`ImportError`].
 pub async fn import(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     log: EventLog,
     path: &Path,
     detector: &mut Detector,
@@ -103,23 +106,38 @@ pub async fn import(
 /// # Errors
 /// See [`ImportError`].
 pub async fn import_all(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     inputs: Vec<Input>,
     clock: ClockOffset,
     detector: &mut Detector,
     watch: &Watch,
 ) -> Result<Vec<(String, Imported)>, ImportError> {
-    let workers = std::thread::available_parallelism().map_or(2, NonZero::get);
-    let (steps, mut in_order) = mpsc::channel(workers);
+    // Pieces that are worked on ahead of what is stored: enough for every core while a commit takes its time.
+    let ahead = 2 * std::thread::available_parallelism().map_or(2, NonZero::get);
+    let (steps, mut in_order) = mpsc::channel(ahead);
     let rules = detector.rules().clone();
     let reading = spawn_blocking(move || read(inputs, clock, &rules, &steps));
     let mut all: Vec<(String, Imported)> = Vec::new();
+    let mut storing = Storing::new(shared, watch);
     // Bytes of the logs that are done, and of the one that is not.
     let (mut done, mut read) = (0, 0);
-    while let Some(step) = in_order.recv().await {
+    loop {
+        let step = tokio::select! {
+            biased;
+            step = in_order.recv() => step,
+            known = storing.hand_over(), if !storing.has_none_waiting() => {
+                let known = known?;
+                all.last_mut().into_iter().for_each(|(_, imported)| imported.known += known);
+                continue;
+            }
+        };
+        let Some(step) = step else { break };
         match (step, all.last_mut()) {
             (Step::Failed(error), _) => return Err(error.into()),
-            (Step::Opened(name), _) => {
+            (Step::Opened(name), last) => {
+                // What was known already is counted for the log it is from.
+                let known = storing.finish().await?;
+                last.into_iter().for_each(|(_, imported)| imported.known += known);
                 all.push((name, Imported { clock: ClockComparison::new(clock), ..Imported::default() }));
                 (done, read) = (done + read, 0);
             }
@@ -129,20 +147,16 @@ pub async fn import_all(
                 let Worked { seen, damage, read: by_now, room } =
                     job.await.map_err(|_| ImportError::Broke(name.clone()))?;
                 let (events, alerts) = in_turn(seen, detector, &mut imported.clock);
-                let count = events.len() as u64;
-                imported.events += count;
+                imported.events += events.len() as u64;
                 imported.alerts.extend(alerts.iter().map(|alert| alert.id.clone()));
                 imported.damage.add(damage);
-                if count > 0 {
-                    imported.known += ingest(shared, events, alerts).await?.known;
-                }
-                drop(room);
                 read = by_now;
-                watch.bytes.store(done + read, Ordering::Relaxed);
-                watch.events.fetch_add(count, Ordering::Relaxed);
+                imported.known += storing.take(events, alerts, room, done + read).await?;
             }
         }
     }
+    let known = storing.finish().await?;
+    all.last_mut().into_iter().for_each(|(_, imported)| imported.known += known);
     let last = all.last().map(|(name, _)| name.clone()).unwrap_or_default();
     reading.await.map_err(|_| ImportError::Broke(last))?;
     Ok(all)

@@ -87,8 +87,9 @@ impl EmbeddedEvents {
 #[async_trait]
 impl EventStore for EmbeddedEvents {
     async fn insert(&self, events: Vec<Event>) -> Result<Stored, StorageError> {
-        // Encoded here and not in the job, so that several imports encode at a time.
-        let rows = events.into_iter().map(NewRow::from).collect::<Vec<_>>();
+        // Encoded before the job, so that the writer writes meanwhile, and on a thread that may take its time.
+        let encoding = tokio::task::spawn_blocking(|| events.into_iter().map(NewRow::from).collect::<Vec<_>>());
+        let rows = encoding.await.map_err(|_| self.database.unusable("its events could not be encoded"))?;
         self.database.write(move |connection| write::insert(connection, &rows)).await
     }
 

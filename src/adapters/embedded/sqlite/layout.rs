@@ -20,7 +20,7 @@ pub(in crate::adapters::embedded) struct Layout<'f> {
     pub(in crate::adapters::embedded) formats: &'f [Format],
     /// Done when nobody writes.
     pub(in crate::adapters::embedded) idle: Option<IdleWork>,
-    /// Memory for pages of the file, for each connection, in KiB.
+    /// Memory for pages of the file, in KiB: so much for whoever writes, a quarter for each who reads.
     pub(in crate::adapters::embedded) cache: u32,
 }
 
