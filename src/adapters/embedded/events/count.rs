@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
+use super::Done;
+use super::format::{self, SEGMENTS};
 use super::read::EventReader;
 use super::search::Plan;
-use super::{Done, format};
 use crate::adapters::embedded::sqlite::{signed, unsigned};
 use crate::domain::event::kind_name;
 use crate::ports::events::prevalence::{Prevalence, PrevalenceQuery, Spread};
@@ -90,13 +91,13 @@ pub(super) fn prevalence(connection: &Connection, query: &PrevalenceQuery) -> Do
     let except = query.except.map_or((i64::MAX, i64::MIN), |(from, to)| (from.as_microsecond(), to.as_microsecond()));
     let spread = |host: Option<&str>| {
         // The key leads to the events in order of time; the narrow table knows their hosts.
-        let mut statement = connection.prepare_cached(
-            "SELECT count(*), count(DISTINCT host), count(DISTINCT event.time / 86400000000),
+        let mut statement = connection.prepare_cached(&format!(
+            "{SEGMENTS} SELECT count(*), count(DISTINCT host), count(DISTINCT event.time / 86400000000),
                     min(event.time), max(event.time)
-             FROM mention CROSS JOIN event USING(arrival)
+             FROM segments CROSS JOIN mention ON segment = number CROSS JOIN event USING(arrival)
              WHERE key = ?1 AND mention.time BETWEEN ?2 AND ?3 AND NOT mention.time BETWEEN ?4 AND ?5
-                   AND arrival <= ?6 AND (?7 IS NULL OR host = ?7)",
-        )?;
+                   AND arrival <= ?6 AND (?7 IS NULL OR host = ?7)"
+        ))?;
         let (from, to) = (query.from.as_microsecond(), query.to.as_microsecond());
         let key = format::habit_key(&query.of);
         let values = params![key, from, to, except.0, except.1, signed(query.watermark.0), host];

@@ -114,10 +114,10 @@ fn look_on(
 fn remove(connection: &Connection, time: i64, arrival: i64) -> Done<()> {
     // What a damaged document mentioned is not known: what is left of it leads to no event and is passed over.
     if let Ok(event) = EventReader::new(connection)?.event(arrival) {
-        let mut mentions =
-            connection.prepare_cached("DELETE FROM mention WHERE key = ?1 AND time = ?2 AND arrival = ?3")?;
+        let mut mentions = connection
+            .prepare_cached("DELETE FROM mention WHERE segment = ?1 AND key = ?2 AND time = ?3 AND arrival = ?4")?;
         for key in format::keys(&event) {
-            mentions.execute([key, time, arrival])?;
+            mentions.execute([format::segment(arrival), key, time, arrival])?;
         }
     }
     for sql in [

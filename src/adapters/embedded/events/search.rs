@@ -3,6 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use super::format::{SEGMENT_BITS, SEGMENTS};
 use super::read::EventReader;
 use super::{Done, format, write};
 use crate::adapters::embedded::sqlite::{signed, unsigned};
@@ -61,12 +62,16 @@ impl Plan {
             let key = format::mention_key(&by_index(thing));
             match place {
                 0 => filter.add(
-                    "arrival IN (SELECT arrival FROM mention WHERE key = ? AND time BETWEEN ? AND ?)",
+                    &format!(
+                        "arrival IN ({SEGMENTS} SELECT mention.arrival FROM segments
+                         CROSS JOIN mention ON segment = number WHERE key = ? AND mention.time BETWEEN ? AND ?)"
+                    ),
                     [key, window[0], window[1]],
                 ),
                 _ => filter.add(
-                    "EXISTS (SELECT 1 FROM mention AS also
-                             WHERE also.key = ? AND also.time = event.time AND also.arrival = event.arrival)",
+                    &format!("EXISTS (SELECT 1 FROM mention AS also
+                             WHERE also.segment = event.arrival >> {SEGMENT_BITS} AND also.key = ? AND also.time = event.time
+                                   AND also.arrival = event.arrival)"),
                     [key],
                 ),
             }

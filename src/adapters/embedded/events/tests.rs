@@ -565,3 +565,25 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn things_are_found_in_every_segment_of_the_index_and_a_missing_one_hides_none() {
+    let lone =
+        |n: i64| event(&format!("{n:05}"), n, "wks-1", (SYSMON, 22), json!({"QueryName": format!("d{}", n % 9_000)}));
+    let (_folder, store) = store((0..20_000).map(lone).collect()).await;
+    let domain = |name: &str| EventQuery { mentions: vec![Mention::domain(name)], ..everything() };
+    assert_eq!(all_ids(&store, domain("d5")).await, "000050900518005");
+    let middle =
+        |c: &Connection| Ok::<_, Failure<StorageError>>(c.execute("DELETE FROM mention WHERE segment = 1", [])?);
+    store.database.write(middle).await.expect("as if retention had emptied it");
+    assert_eq!(all_ids(&store, domain("d5")).await, "0000518005");
+    let query = PrevalenceQuery {
+        of: Habit::domain("d5"),
+        host: HostName::new("wks-1"),
+        from: at(0),
+        to: at(30_000),
+        except: None,
+        watermark: Watermark(u64::MAX),
+    };
+    assert_eq!(store.prevalence(&query).await.expect("it counts").fleet.events, 2);
+}

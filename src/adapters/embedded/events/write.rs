@@ -72,8 +72,11 @@ pub(super) fn insert_mentions(
     connection: &Connection,
     mentions: impl IntoIterator<Item = (i64, i64, i64)>,
 ) -> rusqlite::Result<()> {
-    let mut insert = connection.prepare_cached("INSERT INTO mention(key, time, arrival) VALUES(?1, ?2, ?3)")?;
-    mentions.into_iter().try_for_each(|row| insert.execute(row).map(drop))
+    let mut insert =
+        connection.prepare_cached("INSERT INTO mention(segment, key, time, arrival) VALUES(?1, ?2, ?3, ?4)")?;
+    mentions
+        .into_iter()
+        .try_for_each(|(key, time, arrival)| insert.execute([format::segment(arrival), key, time, arrival]).map(drop))
 }
 
 /// The arrival up to which every event's words are in the full-text index.
