@@ -30,10 +30,6 @@ bench-store:
 bench-import:
     cargo bench --bench import
 
-# How fast the event store takes events and answers questions
-bench-store:
-    cargo bench --bench store
-
 # Spoilt logs through every reader, so many seconds each
 fuzz seconds="600":
     WATCHFLOOR_FUZZ_SECONDS={{seconds}} cargo test --lib fuzz_tests -- --nocapture --test-threads=1

@@ -95,7 +95,7 @@ fn alert(answered: &Answered, answer: &Answer) -> Option<String> {
         quoted(&alert.rule.title),
         alert.rule.level,
         alert.event_kind,
-        quoted(alert.host.as_str()),
+        quoted(&alert.host.to_string()),
         ids(answered)
     ))
 }
@@ -159,7 +159,7 @@ fn search(answered: &Answered, answer: &Answer) -> Option<String> {
                 .iter()
                 .find_map(|name| view.get(name))
                 .map_or_else(String::new, |v| format!(", first `{}`", quoted(v)));
-            format!("{} ({kinds}) on {}{what}", count(answer.header.total, "event"), quoted(view.host.as_str()))
+            format!("{} ({kinds}) on {}{what}", count(answer.header.total, "event"), quoted(&view.host.to_string()))
         }
     };
     Some(format!("- {text}{}", ids(answered)))

@@ -90,7 +90,7 @@ pub fn line(case: &DeskCase) -> String {
 pub fn thread(thread: &CaseThread) -> String {
     let case = &thread.case;
     let state = &case.state;
-    let hosts: Vec<String> = state.hosts.iter().map(|host| taint::shown(host.as_str())).collect();
+    let hosts: Vec<String> = state.hosts.iter().map(|host| taint::shown(&host.to_string())).collect();
     let mut out = format!(
         "{} · {} · {} · {}\n{} · {} alerts · trace {}\n",
         case.id,

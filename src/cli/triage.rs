@@ -192,7 +192,10 @@ fn summary(file: &str, imported: &Imported, rules: usize) -> String {
         text.push_str(&format!("\n  the file is cut short: {cut}; what came before was judged"));
     }
     if let Some(found) = clock.finding() {
-        text.push_str(&format!("\n  clock: {found}; nothing was changed, --clock-offset {} declares it", found.offset));
+        text.push_str(&format!("\n  clock: {found}; nothing was changed"));
+        if found.offset != found.declared {
+            text.push_str(&format!(", --clock-offset {} declares it", found.offset));
+        }
     }
     text
 }

@@ -145,6 +145,9 @@ impl ClockComparison {
 impl fmt::Display for ClockFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { offset, declared, compared, twelve_hour_clock } = self;
+        if offset == declared {
+            return write!(f, "by {compared} records with both clocks, some of the log's own times are 12 hours off");
+        }
         write!(f, "by {compared} records with both clocks, the log's own times need {offset} to be UTC")?;
         if *declared != ClockOffset::NONE {
             write!(f, " instead of the {declared} that were declared")?;

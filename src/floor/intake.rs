@@ -196,7 +196,7 @@ impl State {
             comments::quoted(&alert.rule.title),
             alert.rule.level,
             comments::quoted(&author),
-            comments::quoted(alert.host.as_str()),
+            comments::quoted(&alert.host.to_string()),
             alert.time.strftime("%F %T"),
         );
         let state = desired::state(&stream.preview(&entries, now), &[Arc::new(alert.clone())]);

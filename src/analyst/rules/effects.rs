@@ -231,7 +231,15 @@ fn file_created(event: &SeenEvent) -> Option<Feature> {
 }
 
 /// A command that hands work to a shell or another proxy, or that lies where users write.
-fn is_foul_command(command: &str) -> bool {
+/// What is wrong with a command that a service or task runs.
+enum Foul {
+    /// It is an interpreter's.
+    Interpreter,
+    /// Anybody may have put it there.
+    UserWritable,
+}
+
+fn foul(command: &str) -> Option<Foul> {
     let folded = command.to_lowercase();
     let interpreters = [
         "powershell",
@@ -246,8 +254,11 @@ fn is_foul_command(command: &str) -> bool {
         "\\\\.\\pipe\\",
         "\\\\127.0.0.1\\admin$",
     ];
-    interpreters.iter().any(|word| folded.contains(word))
-        || paths::class(command.split(' ').next().unwrap_or(command)).is_user_writable()
+    if interpreters.iter().any(|word| folded.contains(word)) {
+        return Some(Foul::Interpreter);
+    }
+    let program = command.split(' ').next().unwrap_or(command);
+    paths::class(program).is_user_writable().then_some(Foul::UserWritable)
 }
 
 fn registry_set(event: &SeenEvent) -> Option<Feature> {
@@ -258,7 +269,7 @@ fn registry_set(event: &SeenEvent) -> Option<Feature> {
         || key.contains("\\image file execution options\\");
     let service = key.contains("\\services\\") && key.ends_with("\\imagepath");
     let hijack = key.contains("\\shell\\open\\command") || key.contains("userinitmprlogonscript");
-    if !(runs_later || service || hijack) || !is_foul_command(value) {
+    if !(runs_later || service || hijack) || foul(value).is_none() {
         return None;
     }
     let what = if service {
@@ -279,33 +290,21 @@ fn registry_set(event: &SeenEvent) -> Option<Feature> {
 
 fn service(event: &SeenEvent, field: &str) -> Option<Feature> {
     let command = event.view.get(field)?;
-    is_foul_command(command)
-        .then(|| {
-            event.feature(
-                "service runs a shell",
-                Family::Effect,
-                VERY_STRONG,
-                &[field, "ServiceName"],
-                "a service was installed whose program is a shell command",
-            )
-        })
-        .flatten()
+    let says = match foul(command)? {
+        Foul::Interpreter => "a service was installed whose program is a shell command",
+        Foul::UserWritable => "a service was installed whose program lies where ordinary users can write",
+    };
+    event.feature("service runs a foul program", Family::Effect, VERY_STRONG, &[field, "ServiceName"], says)
 }
 
 fn task(event: &SeenEvent) -> Option<Feature> {
     let content = event.view.get("TaskContent")?;
     let command = content.split("<Command>").nth(1)?.split("</Command>").next()?;
-    is_foul_command(command)
-        .then(|| {
-            event.feature(
-                "task runs a shell",
-                Family::Effect,
-                STRONG,
-                &["TaskName", "TaskContent"],
-                "a scheduled task runs a shell or user-writable command",
-            )
-        })
-        .flatten()
+    let says = match foul(command)? {
+        Foul::Interpreter => "a scheduled task runs a shell command",
+        Foul::UserWritable => "a scheduled task runs a program that lies where ordinary users can write",
+    };
+    event.feature("task runs a foul program", Family::Effect, STRONG, &["TaskName", "TaskContent"], says)
 }
 
 fn replication(event: &SeenEvent) -> Option<Feature> {

@@ -148,7 +148,8 @@ fn content(event: &SeenEvent, field: &str) -> Vec<Feature> {
         add(
             "hidden launch",
             MODERATE,
-            "PowerShell is launched hidden, without profile and with encoded commands".into(),
+            "PowerShell is launched with three or more of the switches that hide a script or let it run unattended"
+                .into(),
         );
     }
     found

@@ -57,7 +57,7 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
         contradictions: contradictions(classification, &features),
         containment: containment(classification, probability, &policy, seen, &features),
         human_question: (classification != Classification::FalsePositive)
-            .then(|| question(classification, &host, seen, brief, harm.as_ref())),
+            .then(|| question(classification, &host, seen, brief, &features, harm.as_ref())),
         question_for_receiver: Some(
             "How did it begin, what else did these processes do on these hosts, and is there an ordinary explanation?"
                 .into(),
@@ -198,8 +198,11 @@ fn citations(seen: &Seen, brief: &Brief, features: &[Feature]) -> Vec<Citation> 
             continue;
         }
         let matched = alert.matched.iter().find(|quote| taint::shows_behaviour(&quote.field)).cloned();
-        let shown =
-            matched.or_else(|| ["CommandLine", "Image", "SourceImage"].iter().find_map(|name| event.quote(name)));
+        let shown = matched
+            .or_else(|| ["CommandLine", "Image", "SourceImage"].iter().find_map(|name| event.quote(name)))
+            // A cleared log has neither program nor command: who did it is what there is to quote.
+            .or_else(|| event.view.fields.keys().find_map(|name| event.quote(name)))
+            .or_else(|| alert.matched.first().cloned());
         citations.extend(shown.map(|quote| Citation {
             evidence: event.id,
             quotes: vec![quote],
@@ -320,7 +323,8 @@ fn unknowns(seen: &Seen) -> Vec<Unknown> {
         seen.events.values().any(|event| [3, 8, 10, 11, 13].into_iter().any(|code| event.view.is_sysmon(code)));
     if !effects && seen.absences.is_empty() {
         unknowns.push(Unknown {
-            what: "what the process did: no network, file, registry, thread or access event of it is in the log".into(),
+            what: "what the process did: no network, file, registry value, thread or access event of it is in the log"
+                .into(),
             why_it_matters: "without it, harmless and harmful runs look the same".into(),
             where_to_look: "Sysmon 3, 11 and 13 of this host, or the endpoint sensor's timeline".into(),
             obtainable: false,
@@ -348,6 +352,7 @@ fn question(
     host: &str,
     seen: &Seen,
     brief: &Brief,
+    features: &[Feature],
     harm: Option<&Feature>,
 ) -> HumanQuestion {
     let loudest = || {
@@ -356,7 +361,13 @@ fn question(
         let seen_alerts = brief.alerts.iter().filter(|alert| trigger(alert).is_some());
         seen_alerts.max_by_key(|alert| (alert.rule.level, std::cmp::Reverse(alert.time))).as_ref().and_then(trigger)
     };
-    let act = harm.and_then(|feature| seen.events.get(&feature.evidence)).or_else(loudest);
+    let suspicious = || {
+        let strongest = features.iter().filter(|feature| feature.value > 0.0 && feature.family != Family::Context);
+        let strongest = strongest.max_by(|one, other| one.value.total_cmp(&other.value))?;
+        seen.events.get(&strongest.evidence)
+    };
+    // What speaks for harm is asked about, not what is merely loud: to know the harmless half excuses nothing.
+    let act = harm.and_then(|feature| seen.events.get(&feature.evidence)).or_else(suspicious).or_else(loudest);
     let what = act.map_or_else(|| format!("the activity on {host}"), asked_about);
     let threat = classification == Classification::TruePositive;
     let question = match (threat, harm) {
@@ -406,6 +417,10 @@ fn containment(
     for feature in features.iter().filter(acts) {
         let Some(event) = seen.events.get(&feature.evidence) else { continue };
         let host = &event.view.host;
+        // Nobody can isolate a machine that no log names.
+        if host.is_unknown() {
+            continue;
+        }
         match wishes.iter_mut().find(|wish| wish.host == *host) {
             Some(wish) if !wish.evidence.contains(&feature.evidence) => wish.evidence.push(feature.evidence),
             Some(_) => {}
@@ -424,6 +439,10 @@ fn containment(
 fn would_change(score: &Score, features: &[Feature]) -> String {
     let policy = RoutePolicy::default();
     let crosses = |feature: &&Feature| {
+        // The one proof on which a machine closes: without it nothing is closed, whatever the odds.
+        if feature.name == DEFENDER_COLLECTION {
+            return true;
+        }
         let without = score::probability(score.total() - feature.value);
         let band = |p: f64| (p >= policy.escalate_at, p <= policy.close_at());
         band(without) != band(score.probability)
@@ -437,6 +456,6 @@ fn would_change(score: &Score, features: &[Feature]) -> String {
         None if features.is_empty() => {
             "any fact that shows what it did: so far only the rule's own level counts".into()
         }
-        None => "no single fact that was seen: several would have to be otherwise".into(),
+        None => "no single fact that was seen decides it alone".into(),
     }
 }
