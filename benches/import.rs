@@ -24,6 +24,10 @@ use watchfloor::floor::faults::Faults;
 use watchfloor::floor::import::{Watch, import_all};
 use watchfloor::floor::state_folder::StateFolder;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Events a second that an import with detection has to pass on two cores.
 const IMPORT_BAR: f64 = 12_000.0;
 

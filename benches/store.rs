@@ -21,6 +21,10 @@ use watchfloor::ports::events::text::TextQuery;
 use watchfloor::ports::events::{Comparison, Condition, EventQuery, EventStore, Kind, Watermark};
 use watchfloor::ports::storage::StorageError;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How many events there are unless told otherwise.
 const EVENTS: usize = 100_000;
 /// Events that are stored together, as an import does.

@@ -113,7 +113,7 @@ pub async fn import_all(
     watch: &Watch,
 ) -> Result<Vec<(String, Imported)>, ImportError> {
     // Pieces that are worked on ahead of what is stored: enough for every core while a commit takes its time.
-    let ahead = 2 * std::thread::available_parallelism().map_or(2, NonZero::get);
+    let ahead = std::thread::available_parallelism().map_or(2, NonZero::get);
     let (steps, mut in_order) = mpsc::channel(ahead);
     let rules = detector.rules().clone();
     let reading = spawn_blocking(move || read(inputs, clock, &rules, &steps));

@@ -17,7 +17,7 @@ use crate::ports::events::Stored;
 
 /// Events that are stored together. An index of what events mention is touched all over by each of them, and a page
 /// that many of them touch is written once a commit.
-const TOGETHER: usize = 2_000;
+const TOGETHER: usize = 1_000;
 
 /// What waits to be stored, and what is being stored.
 pub(super) struct Storing<'a> {
