@@ -1,7 +1,7 @@
 //! Raw records of several log shapes become events of one: the Winlogbeat collection shape, kept whole, with
 //! ECS copies beside it. A shape is recognised by what a record contains, never by a file's name.
 //!
-//! A file per shape says where the parts of a record lie; [`parts`] writes the event from them. Whatever a record holds
+//! A file per shape says where the parts of a record lie; `parts` writes the event from them. Whatever a record holds
 //! and the target shape has no place for is kept under `record`.
 
 mod channel;
