@@ -18,9 +18,9 @@ use crate::tools::recorded;
 /// When the journal cannot be read.
 pub async fn cited(stores: &Stores) -> Result<BTreeSet<EventId>, QueryError> {
     let alerts = AlertLog::open(stores.journal.clone()).await?.read(0).await?;
-    let raised = alerts.entries.into_iter().filter_map(|(_, _, entry)| match entry {
-        AlertEntry::Arrived { alert } => Some(alert.event),
-        AlertEntry::CaughtUp { .. } | AlertEntry::Unknown => None,
+    let raised = alerts.entries.into_iter().flat_map(|(_, _, entry)| match entry {
+        AlertEntry::Arrived { alert } => [&[alert.event.clone()], alert.correlated.events()].concat(),
+        AlertEntry::CaughtUp { .. } | AlertEntry::Unknown => vec![],
     });
     let mut cited: BTreeSet<EventId> = raised.collect();
     for case in case_stream::cases(stores.journal.as_ref()).await? {

@@ -82,7 +82,9 @@ fn explains_all(feature: &Feature, seen: &Seen, brief: &Brief) -> bool {
     let script = feature.quotes.first().map(|quote| quote.value.as_str());
     let known_host = !act.view.host.is_unknown();
     let whole = known_host && !seen.incomplete && !act.view.cut && seen.trees.contains(&act.view.event);
+    // An alert on several events is about all of them: its last one explains none of the others.
     whole
+        && brief.alerts.iter().all(|alert| alert.correlated.is_empty())
         && has_ended(act, seen)
         && was_written_by_its_parent(act, seen, script)
         && has_only_own_children(act, seen)
@@ -128,7 +130,11 @@ fn is_script_of(block: &SeenEvent, act: &SeenEvent, script: Option<&str>) -> boo
 fn has_only_own_children(act: &SeenEvent, seen: &Seen) -> bool {
     let parent = act.view.get("ProcessGuid");
     let of_act = |event: &&SeenEvent| {
-        event.view.is_sysmon(1) && parent.is_some() && event.view.get("ParentProcessGuid") == parent
+        // One source writes GUIDs in braces and capitals, another does not.
+        let plain = |guid: &str| guid.trim_matches(['{', '}']).to_ascii_uppercase();
+        event.view.is_sysmon(1)
+            && parent.is_some()
+            && event.view.get("ParentProcessGuid").map(plain) == parent.map(plain)
     };
     seen.events.values().filter(of_act).all(|child| {
         child.view.get("Image").is_some_and(|image| {
