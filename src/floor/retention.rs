@@ -19,7 +19,7 @@ use crate::tools::recorded;
 pub async fn cited(stores: &Stores) -> Result<BTreeSet<EventId>, QueryError> {
     let alerts = AlertLog::open(stores.journal.clone()).await?.read(0).await?;
     let raised = alerts.entries.into_iter().flat_map(|(_, _, entry)| match entry {
-        AlertEntry::Arrived { alert } => [&[alert.event.clone()], alert.correlated.events()].concat(),
+        AlertEntry::Arrived { alert } => [std::slice::from_ref(&alert.event), alert.correlated.events()].concat(),
         AlertEntry::CaughtUp { .. } | AlertEntry::Unknown => vec![],
     });
     let mut cited: BTreeSet<EventId> = raised.collect();
