@@ -18,7 +18,7 @@ use watchfloor::ports::events::prevalence::{Habit, PrevalenceQuery};
 use watchfloor::ports::events::retention::RetentionPolicy;
 use watchfloor::ports::events::tally::{Bin, Dimension, Grouping, TallyQuery};
 use watchfloor::ports::events::text::TextQuery;
-use watchfloor::ports::events::{Comparison, Condition, EventQuery, EventStore, Kind, Watermark};
+use watchfloor::ports::events::{Comparison, Condition, EventQuery, EventRow, EventStore, Kind, Watermark};
 use watchfloor::ports::storage::StorageError;
 
 /// As in the program.
@@ -172,7 +172,7 @@ async fn measure() {
     let (begun, mut last) = (Instant::now(), Vec::new());
     for batch in batches {
         last = batch.clone();
-        store.insert(batch).await.expect("they are stored");
+        store.insert(batch.into_iter().map(EventRow::from).collect()).await.expect("they are stored");
     }
     let took = begun.elapsed().as_secs_f64();
     let writer = cpu("writer");

@@ -24,7 +24,7 @@ use crate::ports::events::coverage::{History, SensorFacts};
 use crate::ports::events::prevalence::{Prevalence, PrevalenceQuery};
 use crate::ports::events::retention::{Pruned, RetentionPolicy, Size};
 use crate::ports::events::tally::{Tally, TallyQuery};
-use crate::ports::events::{EventQuery, EventStore, Found, Kind, Stored, Watermark};
+use crate::ports::events::{EventQuery, EventRow, EventStore, Found, Kind, Stored, Watermark};
 use crate::ports::journal::Journal;
 use crate::ports::storage::StorageError;
 
@@ -52,11 +52,16 @@ pub fn tamper(folder: &TempDir, sql: &str) {
     rusqlite::Connection::open(file).expect("it opens").execute_batch(sql).expect("it is changed");
 }
 
+/// Events, ready to be stored.
+pub fn rows(events: impl IntoIterator<Item = Event>) -> Vec<EventRow> {
+    events.into_iter().map(EventRow::from).collect()
+}
+
 /// An event store that holds these events.
 pub async fn store(events: Vec<Event>) -> (TempDir, Arc<dyn EventStore>) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = EmbeddedEvents::open(folder.path()).expect("it opens");
-    store.insert(events).await.expect("they are stored");
+    store.insert(rows(events)).await.expect("they are stored");
     (folder, Arc::new(store))
 }
 
@@ -70,7 +75,7 @@ pub fn broken<T>() -> Result<T, StorageError> {
 
 #[async_trait]
 impl EventStore for BrokenStore {
-    async fn insert(&self, _: Vec<Event>) -> Result<Stored, StorageError> {
+    async fn insert(&self, _: Vec<EventRow>) -> Result<Stored, StorageError> {
         broken()
     }
 

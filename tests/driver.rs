@@ -42,7 +42,7 @@ use watchfloor::ports::events::coverage::{History, SensorFacts};
 use watchfloor::ports::events::prevalence::{Prevalence, PrevalenceQuery};
 use watchfloor::ports::events::retention::{Pruned, RetentionPolicy, Size};
 use watchfloor::ports::events::tally::{Tally, TallyQuery};
-use watchfloor::ports::events::{EventQuery, EventStore, Found, Kind, Stored, Watermark};
+use watchfloor::ports::events::{EventQuery, EventRow, EventStore, Found, Kind, Stored, Watermark};
 use watchfloor::ports::journal::Journal;
 use watchfloor::ports::storage::StorageError;
 use watchfloor::tools::registry::Registry;
@@ -737,7 +737,7 @@ mod budgets {
 
     #[async_trait]
     impl EventStore for SlowStore {
-        async fn insert(&self, events: Vec<Event>) -> Result<Stored, StorageError> {
+        async fn insert(&self, events: Vec<EventRow>) -> Result<Stored, StorageError> {
             self.0.insert(events).await
         }
 
@@ -971,7 +971,7 @@ mod damage {
 
     #[async_trait]
     impl EventStore for Flaky {
-        async fn insert(&self, events: Vec<Event>) -> Result<Stored, StorageError> {
+        async fn insert(&self, events: Vec<EventRow>) -> Result<Stored, StorageError> {
             self.0.insert(events).await
         }
 

@@ -103,6 +103,14 @@ impl ClockComparison {
         self.compared += 1;
     }
 
+    /// Takes into account what another has seen of the same log.
+    pub fn add_all(&mut self, other: Self) {
+        for (step, count) in other.steps {
+            *self.steps.entry(step).or_default() += count;
+        }
+        self.compared += other.compared;
+    }
+
     /// What the events so far show; `None` if the clocks agree, or no event had both.
     ///
     /// The clocks agree if their median difference is below half a quarter of an hour, which forwarding explains.

@@ -39,7 +39,7 @@ use rsigma_eval::{Engine, MatchDetailLevel};
 
 use self::correlation::Correlations;
 
-pub use self::detector::{Detector, Match};
+pub use self::detector::{Detector, Match, Sight};
 pub use self::load::RuleError;
 use self::route::{LogSources, Route};
 use self::view::View;

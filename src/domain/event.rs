@@ -65,12 +65,13 @@ impl Event {
     /// A value of `winlog.event_data`, if it says something: `""` and `-` are how Windows writes "not known".
     #[must_use]
     pub fn data(&self, name: &str) -> Option<&str> {
-        self.document
-            .get("winlog")?
-            .get("event_data")?
-            .get(name)?
-            .as_str()
-            .filter(|text| !text.is_empty() && *text != "-")
+        says_something(self.every_data()?.get(name)?)
+    }
+
+    /// All of `winlog.event_data`.
+    #[must_use]
+    pub fn every_data(&self) -> Option<&Map<String, Value>> {
+        self.document.get("winlog")?.get("event_data")?.as_object()
     }
 
     /// This is Sysmon's event `code`.
@@ -84,6 +85,12 @@ impl Event {
     pub fn kind(&self) -> String {
         kind_name(&self.channel, self.code)
     }
+}
+
+/// The text of a value of event data, if it says something: `""` and `-` are how Windows writes "not known".
+#[must_use]
+pub fn says_something(value: &Value) -> Option<&str> {
+    value.as_str().filter(|text| !text.is_empty() && *text != "-")
 }
 
 /// `Sysmon 1` for event 1 of Sysmon's channel: the last telling word of the channel and the code.

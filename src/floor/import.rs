@@ -25,10 +25,10 @@ use crate::detection::clock::{ClockComparison, ClockOffset};
 use crate::detection::damage::{Broken, Damage, Fault};
 use crate::detection::look::look;
 use crate::detection::read::{Batch, EventLog, Input, LONGEST_RECORD, Piece, ReadError, Source};
-use crate::detection::sigma::{Detector, Match, RuleSet};
+use crate::detection::sigma::{Detector, RuleSet, Sight};
 use crate::domain::alert::Alert;
-use crate::domain::event::Event;
 use crate::domain::ids::AlertId;
+use crate::ports::events::EventRow;
 
 /// Bytes of text that may be under way: ordinary pieces are far smaller, and the largest record passes alone.
 const UNDER_WAY: usize = LONGEST_RECORD;
@@ -144,14 +144,15 @@ pub async fn import_all(
             // Every piece comes after its log was opened.
             (Step::Piece(_), None) => {}
             (Step::Piece(job), Some((name, imported))) => {
-                let Worked { seen, damage, read: by_now, room } =
+                let Worked { rows, sights, clock, damage, read: by_now, room } =
                     job.await.map_err(|_| ImportError::Broke(name.clone()))?;
-                let (events, alerts) = in_turn(seen, detector, &mut imported.clock);
-                imported.events += events.len() as u64;
+                let alerts: Vec<Alert> = sights.into_iter().flat_map(|sight| detector.see(sight)).collect();
+                imported.clock.add_all(clock);
+                imported.events += rows.len() as u64;
                 imported.alerts.extend(alerts.iter().map(|alert| alert.id.clone()));
                 imported.damage.add(damage);
                 read = by_now;
-                imported.known += storing.take(events, alerts, room, done + read).await?;
+                imported.known += storing.take(rows, alerts, room, done + read).await?;
             }
         }
     }
@@ -174,29 +175,15 @@ enum Step {
 
 /// What a worker made of a piece.
 struct Worked {
-    seen: Vec<Seen>,
+    rows: Vec<EventRow>,
+    /// What the events show a detector, in the log's order, without those that show it nothing.
+    sights: Vec<Sight>,
+    clock: ClockComparison,
     damage: Damage,
     /// Bytes of the file that were read by its end.
     read: u64,
     /// Given back once it is stored.
     room: OwnedSemaphorePermit,
-}
-
-/// An event, and what the rules found in it alone.
-struct Seen {
-    event: Event,
-    found: Vec<Match>,
-}
-
-/// Takes the events one after another, in the order of the log: whatever looks at several of them is here.
-fn in_turn(seen: Vec<Seen>, detector: &mut Detector, clock: &mut ClockComparison) -> (Vec<Event>, Vec<Alert>) {
-    let (mut events, mut alerts) = (Vec::with_capacity(seen.len()), Vec::new());
-    for Seen { event, found } in seen {
-        clock.add(&event);
-        alerts.extend(detector.see(&event, found));
-        events.push(event);
-    }
-    (events, alerts)
 }
 
 /// Cuts the logs into pieces and has them worked on, as fast as they are stored.
@@ -230,13 +217,16 @@ fn read(inputs: Vec<Input>, clock: ClockOffset, rules: &Arc<RuleSet>, steps: &mp
 fn work(piece: Piece, source: &Source, rules: &RuleSet, room: OwnedSemaphorePermit) -> Worked {
     let read = piece.read();
     let Batch { events, mut damage, place } = piece.events(source);
-    let mut seen = Vec::with_capacity(events.len());
+    let (mut rows, mut sights) = (Vec::with_capacity(events.len()), Vec::new());
+    let mut clock = ClockComparison::new(source.clock);
     for event in events {
         let found = look(rules, &event).unwrap_or_else(|broke| {
             damage.count(place(event.origin.line), Broken::new(Fault::RulesBroke, broke.to_string()));
             Vec::new()
         });
-        seen.push(Seen { event, found });
+        clock.add(&event);
+        sights.extend(Some(Sight::of(&event, found)).filter(|sight| !sight.is_nothing()));
+        rows.push(EventRow::from(event));
     }
-    Worked { seen, damage, read, room }
+    Worked { rows, sights, clock, damage, read, room }
 }

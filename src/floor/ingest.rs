@@ -4,8 +4,7 @@
 
 use super::shared::Shared;
 use crate::domain::alert::Alert;
-use crate::domain::event::Event;
-use crate::ports::events::Stored;
+use crate::ports::events::{EventRow, Stored};
 use crate::ports::journal::JournalError;
 use crate::ports::storage::StorageError;
 
@@ -27,7 +26,7 @@ pub enum IngestError {
 ///
 /// # Errors
 /// When the event store or the journal refuses.
-pub async fn ingest(shared: &Shared, events: Vec<Event>, alerts: Vec<Alert>) -> Result<Stored, IngestError> {
+pub async fn ingest(shared: &Shared, events: Vec<EventRow>, alerts: Vec<Alert>) -> Result<Stored, IngestError> {
     let stored = shared.events.insert(events).await?;
     shared.note_delivery();
     if !alerts.is_empty() {

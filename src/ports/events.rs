@@ -9,6 +9,7 @@ pub mod mention;
 pub mod prevalence;
 mod query;
 pub mod retention;
+mod row;
 pub mod tally;
 pub mod text;
 
@@ -20,6 +21,7 @@ use self::coverage::{History, SensorFacts};
 use self::prevalence::{Prevalence, PrevalenceQuery};
 pub use self::query::{Comparison, Condition, EventQuery, Found, Kind};
 use self::retention::{Pruned, RetentionPolicy, Size};
+pub use self::row::{EventRow, Key};
 use self::tally::{Tally, TallyQuery};
 use crate::domain::entity::HostName;
 use crate::domain::event::Event;
@@ -49,7 +51,7 @@ pub struct Stored {
 #[async_trait]
 pub trait EventStore: Send + Sync {
     /// Stores events; returns once they are committed. An event that is stored already is left as it is.
-    async fn insert(&self, events: Vec<Event>) -> Result<Stored, StorageError>;
+    async fn insert(&self, events: Vec<EventRow>) -> Result<Stored, StorageError>;
 
     /// The event with this id.
     async fn get(&self, id: &EventId) -> Result<Option<Event>, StorageError>;

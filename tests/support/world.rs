@@ -25,6 +25,7 @@ use watchfloor::journal::effects::{DESK, DeskEffect};
 use watchfloor::journal::entry::CaseEntry;
 use watchfloor::ports::clock::Clock;
 use watchfloor::ports::desk::NewComment;
+use watchfloor::ports::events::EventRow;
 use watchfloor::ports::journal::{Journal, Lease, QueueChange};
 
 use super::clocks::{HandClock, at};
@@ -109,7 +110,7 @@ impl World {
     pub async fn with(events: Vec<Event>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let stores = Stores::open(folder.path(), &Faults::default()).expect("they open");
-        stores.events.insert(events).await.expect("they are stored");
+        stores.events.insert(events.into_iter().map(EventRow::from).collect()).await.expect("they are stored");
         Self { _folder: folder, stores, clock: HandClock::new() }
     }
 

@@ -24,7 +24,6 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
 use self::read::EventReader;
-use self::write::NewRow;
 use super::sqlite::layout::Layout;
 use super::sqlite::{Database, Failure, Limits, unsigned};
 use crate::domain::entity::HostName;
@@ -35,7 +34,7 @@ use crate::ports::events::coverage::{History, SensorFacts};
 use crate::ports::events::prevalence::{Prevalence, PrevalenceQuery};
 use crate::ports::events::retention::{Pruned, RetentionPolicy, Size};
 use crate::ports::events::tally::{Tally, TallyQuery};
-use crate::ports::events::{EventQuery, EventStore, Found, Kind, Stored, Watermark};
+use crate::ports::events::{EventQuery, EventRow, EventStore, Found, Kind, Stored, Watermark};
 use crate::ports::storage::StorageError;
 
 /// Memory for pages, for each connection, in KiB: the upper pages of all indexes of a few million events.
@@ -86,11 +85,8 @@ impl EmbeddedEvents {
 
 #[async_trait]
 impl EventStore for EmbeddedEvents {
-    async fn insert(&self, events: Vec<Event>) -> Result<Stored, StorageError> {
-        // Encoded before the job, so that the writer writes meanwhile, and on a thread that may take its time.
-        let encoding = tokio::task::spawn_blocking(|| events.into_iter().map(NewRow::from).collect::<Vec<_>>());
-        let rows = encoding.await.map_err(|_| self.database.unusable("its events could not be encoded"))?;
-        self.database.write(move |connection| write::insert(connection, &rows)).await
+    async fn insert(&self, events: Vec<EventRow>) -> Result<Stored, StorageError> {
+        self.database.write(move |connection| write::insert(connection, &events)).await
     }
 
     async fn get(&self, id: &EventId) -> Result<Option<Event>, StorageError> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rsigma_eval::Engine;
+use rsigma_eval::{CompiledRule, Engine, compile_rule};
 use rsigma_parser::{FilterRule, FilterRuleTarget, SigmaRule, parse_sigma_yaml};
 
 use super::correlation::{self, Read};
@@ -12,9 +12,6 @@ use super::route::{LogSources, Route};
 use super::{Loaded, Rejected, Remark, RuleSet, card, engine};
 use crate::domain::alert::RuleCard;
 use crate::domain::ids::RuleId;
-
-/// A rule on single events, with the file it comes from.
-type Single<'a> = (&'a RuleFile, SigmaRule);
 
 /// What was wrong and what was odd, as it is found.
 #[derive(Default)]
@@ -34,10 +31,52 @@ impl Findings {
     }
 }
 
+/// Rules on single events. Each is compiled as it is read: a thousand of them as they were written take as much room
+/// as the engines.
+#[derive(Default)]
+struct Singles {
+    by_route: Vec<(Route, Vec<CompiledRule>)>,
+    rules: HashMap<RuleId, Loaded>,
+    /// By what correlations may call them.
+    names: HashMap<String, RuleId>,
+    unreachable: Vec<RuleId>,
+}
+
+impl Singles {
+    fn take(&mut self, file: &RuleFile, rule: &SigmaRule, findings: &mut Findings) {
+        let compiled = match compile_rule(rule) {
+            Ok(compiled) => compiled,
+            Err(error) => {
+                let reason = format!("`{}` does not compile: {error}", rule.title);
+                return findings.reject(file, file.line_of(&rule.title), reason);
+            }
+        };
+        let card = card::of_rule(rule);
+        for name in [rule.id.as_ref(), rule.name.as_ref(), Some(&rule.title)].into_iter().flatten() {
+            self.names.entry(name.clone()).or_insert_with(|| card.id.clone());
+        }
+        let route = Route::to(&rule.logsource);
+        if route.is_nowhere() {
+            let source = &rule.logsource;
+            let source = [source.product.as_deref(), source.category.as_deref(), source.service.as_deref()];
+            let source = source.into_iter().flatten().collect::<Vec<_>>().join("/");
+            let text = format!("never fires: no event comes from its log source {source}");
+            findings.remark(file, &rule.title, &text);
+            self.unreachable.push(card.id.clone());
+        } else {
+            match self.by_route.iter_mut().find(|(known, _)| *known == route) {
+                Some((_, rules)) => rules.push(compiled),
+                None => self.by_route.push((route, vec![compiled])),
+            }
+        }
+        self.rules.insert(card.id.clone(), loaded(card, rule));
+    }
+}
+
 pub(super) fn assemble(files: &[RuleFile]) -> RuleSet {
     let mut findings = Findings::default();
     let mut origins: HashMap<RuleId, &RuleFile> = HashMap::new();
-    let mut singles: Vec<Single> = Vec::new();
+    let mut singles = Singles::default();
     let mut odd: Vec<(&RuleFile, RuleId, String, Vec<&str>)> = Vec::new();
     let mut correlations: Vec<Read> = Vec::new();
     let mut filters: Vec<(&RuleFile, FilterRule)> = Vec::new();
@@ -62,7 +101,7 @@ pub(super) fn assemble(files: &[RuleFile]) -> RuleSet {
             if is_new(&mut origins, &mut findings, file, &id, &rule.title) {
                 let unsaid = card::unsaid(rule.id.as_ref(), rule.author.as_ref(), rule.level, &rule.falsepositives);
                 odd.push((file, id, rule.title.clone(), unsaid));
-                singles.push((file, rule));
+                singles.take(file, &rule, &mut findings);
             }
         }
         for rule in parsed.correlations {
@@ -78,46 +117,13 @@ pub(super) fn assemble(files: &[RuleFile]) -> RuleSet {
         filters.extend(parsed.filters.into_iter().map(|filter| (file, filter)));
     }
 
-    let mut rules: HashMap<RuleId, Loaded> = HashMap::new();
-    let mut names: HashMap<String, RuleId> = HashMap::new();
-    let mut unreachable = Vec::new();
-    let mut engines = Vec::new();
-    for (route, singles) in by_route(singles) {
+    let Singles { by_route, mut rules, names, mut unreachable } = singles;
+    let in_engine = |(route, compiled)| {
         let mut engine = engine();
-        let mut errors: HashMap<usize, String> = engine
-            .add_rules(singles.iter().map(|(_, rule)| rule))
-            .into_iter()
-            .map(|(at, e)| (at, e.to_string()))
-            .collect();
-        for (position, (file, rule)) in singles.iter().enumerate() {
-            if let Some(error) = errors.remove(&position) {
-                findings.reject(file, file.line_of(&rule.title), format!("`{}` does not compile: {error}", rule.title));
-                continue;
-            }
-            let card = card::of_rule(rule);
-            for name in [rule.id.as_ref(), rule.name.as_ref(), Some(&rule.title)].into_iter().flatten() {
-                names.entry(name.clone()).or_insert_with(|| card.id.clone());
-            }
-            if route.is_nowhere() {
-                let source = [
-                    rule.logsource.product.as_deref(),
-                    rule.logsource.category.as_deref(),
-                    rule.logsource.service.as_deref(),
-                ];
-                let source = source.into_iter().flatten().collect::<Vec<_>>().join("/");
-                findings.remark(
-                    file,
-                    &rule.title,
-                    &format!("never fires: no event comes from its log source {source}"),
-                );
-                unreachable.push(card.id.clone());
-            }
-            rules.insert(card.id.clone(), loaded(card, rule));
-        }
-        if !route.is_nowhere() {
-            engines.push((route, engine));
-        }
-    }
+        engine.extend_compiled_rules::<Vec<CompiledRule>>(compiled);
+        (route, engine)
+    };
+    let mut engines: Vec<(Route, Engine)> = by_route.into_iter().map(in_engine).collect();
     for (file, filter) in &filters {
         apply(filter, &mut engines, &rules).unwrap_or_else(|reason| {
             findings.reject(file, file.line_of(&filter.title), reason);
@@ -160,18 +166,6 @@ fn is_new<'a>(
     }
     origins.insert(id.clone(), file);
     true
-}
-
-fn by_route(singles: Vec<Single>) -> Vec<(Route, Vec<Single>)> {
-    let mut by_route: Vec<(Route, Vec<Single>)> = Vec::new();
-    for (file, rule) in singles {
-        let route = Route::to(&rule.logsource);
-        match by_route.iter_mut().find(|(known, _)| *known == route) {
-            Some((_, rules)) => rules.push((file, rule)),
-            None => by_route.push((route, vec![(file, rule)])),
-        }
-    }
-    by_route
 }
 
 fn loaded(card: RuleCard, rule: &SigmaRule) -> Loaded {

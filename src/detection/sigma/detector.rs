@@ -44,6 +44,28 @@ impl Match {
     }
 }
 
+/// What a detector is shown of an event: what the rules found in it alone, and whether it is Sysmon's record of a
+/// process's start.
+#[derive(Debug)]
+pub struct Sight {
+    started: Option<(HostName, Timestamp)>,
+    matches: Vec<Match>,
+}
+
+impl Sight {
+    /// Of an event with what [`RuleSet::matches`] found in it.
+    #[must_use]
+    pub fn of(event: &Event, matches: Vec<Match>) -> Self {
+        Self { started: event.is_sysmon(1).then(|| (event.host.clone(), event.time)), matches }
+    }
+
+    /// It changes nothing.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        self.started.is_none() && self.matches.is_empty()
+    }
+}
+
 /// Turns matches into alerts. See the module.
 #[derive(Debug)]
 pub struct Detector {
@@ -80,11 +102,10 @@ impl Detector {
         spans.max().map(|longest| longest.saturating_mul(2))
     }
 
-    /// Takes an event with what [`RuleSet::matches`] of the same rules found in it, and returns the alerts that are
-    /// certain already.
-    pub fn see(&mut self, event: &Event, matches: Vec<Match>) -> Vec<Alert> {
-        if event.is_sysmon(1) {
-            self.stand_ins.sysmon_seen(&event.host, event.time);
+    /// Takes what an event shows, by the same rules, and returns the alerts that are certain already.
+    pub fn see(&mut self, Sight { started, matches }: Sight) -> Vec<Alert> {
+        if let Some((host, time)) = started {
+            self.stand_ins.sysmon_seen(&host, time);
         }
         let mut alerts = Vec::new();
         for Match { alert, raises, stands_in, sightings } in matches {
@@ -100,7 +121,7 @@ impl Detector {
     /// Finds and takes in one step, for callers with one thread.
     pub fn detect(&mut self, event: &Event) -> Vec<Alert> {
         let matches = self.rules.matches(event);
-        self.see(event, matches)
+        self.see(Sight::of(event, matches))
     }
 
     /// Where and when Security 4688 raised something and no Sysmon 1 of the host was seen near it. Whoever has a store

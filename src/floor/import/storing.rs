@@ -10,20 +10,19 @@ use tokio::task::JoinHandle;
 
 use super::Watch;
 use crate::domain::alert::Alert;
-use crate::domain::event::Event;
 use crate::floor::ingest::{IngestError, ingest};
 use crate::floor::shared::Shared;
-use crate::ports::events::Stored;
+use crate::ports::events::{EventRow, Stored};
 
 /// Events that are stored together. An index of what events mention is touched all over by each of them, and a page
-/// that many of them touch is written once a commit.
-const TOGETHER: usize = 1_000;
+/// that many of them touch is written once a commit. So many take about ten megabytes.
+const TOGETHER: usize = 4_000;
 
 /// What waits to be stored, and what is being stored.
 pub(super) struct Storing<'a> {
     shared: &'a Arc<Shared>,
     watch: &'a Watch,
-    events: Vec<Event>,
+    events: Vec<EventRow>,
     alerts: Vec<Alert>,
     rooms: Vec<OwnedSemaphorePermit>,
     /// Bytes of the logs up to what waits.
@@ -44,7 +43,7 @@ impl<'a> Storing<'a> {
     /// When a store refuses.
     pub(super) async fn take(
         &mut self,
-        events: Vec<Event>,
+        events: Vec<EventRow>,
         alerts: Vec<Alert>,
         room: OwnedSemaphorePermit,
         read: u64,

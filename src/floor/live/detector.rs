@@ -12,14 +12,14 @@ use tokio::sync::Semaphore;
 
 use crate::detection::look::look;
 use crate::detection::read::EventLog;
-use crate::detection::sigma::{self, Match, RuleSet};
+use crate::detection::sigma::{self, Match, RuleSet, Sight};
 use crate::domain::alert::Alert;
 use crate::domain::event::Event;
 use crate::floor::held_back::Doubts;
 use crate::floor::import::{ImportError, Imported, import};
 use crate::floor::ingest::{IngestError, ingest};
 use crate::floor::shared::Shared;
-use crate::ports::events::EventQuery;
+use crate::ports::events::{EventQuery, EventRow};
 
 /// Events that are recalled at a time.
 const RECALLED_AT_A_TIME: usize = 5_000;
@@ -79,7 +79,8 @@ impl Detector {
         let _lane = self.lanes.acquire().await.map_err(|_| IngestError::Ending)?;
         let (events, alerts) = self.detect(events).await?;
         let (count, raised) = (events.len() as u64, alerts.len() as u64);
-        let stored = ingest(&self.shared, events, alerts).await?;
+        let rows = events.into_iter().map(EventRow::from).collect();
+        let stored = ingest(&self.shared, rows, alerts).await?;
         Ok(Taken { events: count, known: stored.known, alerts: raised })
     }
 
@@ -172,17 +173,16 @@ impl Detector {
             let rules = self.rules();
             let used = rules.clone();
             let looked = tokio::task::spawn_blocking(move || {
-                let found: Vec<Vec<Match>> = events.iter().map(|event| find(&rules, event)).collect();
-                (events, found)
+                let sights: Vec<Sight> = events.iter().map(|event| Sight::of(event, find(&rules, event))).collect();
+                (events, sights)
             });
-            let (looked_at, found) = looked.await.map_err(|_| IngestError::Ending)?;
+            let (looked_at, sights) = looked.await.map_err(|_| IngestError::Ending)?;
             events = looked_at;
             let memory = &mut *self.memory();
             // Rules that were changed meanwhile look again: their matches mean something to their memory alone.
             if Arc::ptr_eq(memory.detector.rules(), &used) {
                 memory.stirred = true;
-                let alerts = events.iter().zip(found).flat_map(|(event, found)| memory.detector.see(event, found));
-                let alerts = alerts.collect();
+                let alerts = sights.into_iter().flat_map(|sight| memory.detector.see(sight)).collect();
                 return Ok((events, alerts));
             }
         }

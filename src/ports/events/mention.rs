@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::domain::event::Event;
+use crate::domain::event::{Event, says_something};
 use crate::knowledge::paths;
 
 /// The kinds of things that are mentioned.
@@ -141,28 +141,42 @@ pub fn processes(event: &Event) -> impl Iterator<Item = Mention> {
 /// Everything an event mentions.
 #[must_use]
 pub fn of(event: &Event) -> BTreeSet<Mention> {
-    let mut all: BTreeSet<Mention> = processes(event).collect();
-    let said = |names: &'static [&'static str]| names.iter().filter_map(|name| event.data(name));
-    all.extend(said(&ACCOUNTS).map(Mention::account));
-    for path in said(&FILES) {
-        all.insert(Mention::file(path));
-        all.insert(Mention::file_name(path));
+    let mut all = BTreeSet::new();
+    each(event, &mut |mention| {
+        all.insert(mention);
+    });
+    all
+}
+
+/// Shows everything an event mentions, some of it perhaps twice.
+pub fn each(event: &Event, show: &mut dyn FnMut(Mention)) {
+    let Some(data) = event.every_data() else { return };
+    let said = |name: &str| says_something(data.get(name)?);
+    let mut show = |mention: Mention| {
+        if !mention.value.is_empty() {
+            show(mention);
+        }
+    };
+    PROCESSES.iter().filter_map(|name| said(name)).map(Mention::process).for_each(&mut show);
+    ACCOUNTS.iter().filter_map(|name| said(name)).map(Mention::account).for_each(&mut show);
+    for path in FILES.iter().filter_map(|name| said(name)) {
+        show(Mention::file(path));
+        show(Mention::file_name(path));
     }
-    if let Some(path) = event.data("TargetObject") {
+    if let Some(path) = said("TargetObject") {
         let whole = Mention::registry(path);
         if let Some((key, _)) = whole.value.rsplit_once('\\') {
-            all.insert(Mention::registry(key));
+            show(Mention::registry(key));
         }
-        all.insert(whole);
+        show(whole);
     }
-    let answers = event.data("QueryResults").into_iter().flat_map(|answers| answers.split(';').take(MOST_ANSWERS));
-    let addresses = said(&ADDRESSES).chain(answers).filter_map(|text| text.trim().parse().ok());
-    all.extend(addresses.map(Mention::address));
-    all.extend(said(&DOMAINS).map(Mention::domain));
-    all.extend(said(&PORTS).filter_map(|port| port.parse().ok()).map(Mention::port));
-    all.extend(said(&HASHES).filter_map(strongest).map(Mention::hash));
-    all.retain(|mention| !mention.value.is_empty());
-    all
+    let answers = said("QueryResults").into_iter().flat_map(|answers| answers.split(';').take(MOST_ANSWERS));
+    let addresses = ADDRESSES.iter().filter_map(|name| said(name)).chain(answers);
+    addresses.filter_map(|text| text.trim().parse().ok()).map(Mention::address).for_each(&mut show);
+    DOMAINS.iter().filter_map(|name| said(name)).map(Mention::domain).for_each(&mut show);
+    let ports = PORTS.iter().filter_map(|name| said(name)).filter_map(|port| port.parse().ok());
+    ports.map(Mention::port).for_each(&mut show);
+    HASHES.iter().filter_map(|name| said(name)).filter_map(strongest).map(Mention::hash).for_each(&mut show);
 }
 
 /// Of `SHA1=…,MD5=…,SHA256=…` the digest that is hardest to forge; a bare digest is itself.

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::Done;
-use super::format::{self, SEGMENTS};
+use super::format::SEGMENTS;
 use super::read::EventReader;
 use super::search::Plan;
 use crate::adapters::embedded::sqlite::{signed, unsigned};
 use crate::domain::event::kind_name;
+use crate::ports::events::Key;
 use crate::ports::events::prevalence::{Prevalence, PrevalenceQuery, Spread};
 use crate::ports::events::tally::{Dimension, Group, NO_FIELD, Tally, TallyQuery};
 
@@ -99,7 +100,7 @@ pub(super) fn prevalence(connection: &Connection, query: &PrevalenceQuery) -> Do
                    AND arrival <= ?6 AND (?7 IS NULL OR host = ?7)"
         ))?;
         let (from, to) = (query.from.as_microsecond(), query.to.as_microsecond());
-        let key = format::habit_key(&query.of);
+        let key = Key::from(&query.of).number();
         let values = params![key, from, to, except.0, except.1, signed(query.watermark.0), host];
         statement.query_row(values, as_spread)
     };

@@ -1,14 +1,11 @@
-//! The file's formats, and by which keys it finds what a document says.
+//! The file's formats, and where in it the keys lie.
 
 use rusqlite::Connection;
-use sha2::{Digest, Sha256};
 
 use super::read::EventReader;
 use super::write;
 use crate::adapters::embedded::sqlite::layout::Format;
-use crate::domain::event::Event;
-use crate::ports::events::mention::{self, Mention, Sort};
-use crate::ports::events::prevalence::Habit;
+use crate::ports::events::Key;
 
 /// Each brings the file of the format before it to its own.
 pub(super) const FORMATS: [Format; 2] =
@@ -41,7 +38,7 @@ const FORMAT_2: &str = "
     DROP INDEX event_parent;
     CREATE TABLE mention(
         segment INTEGER NOT NULL,     -- of the arrival, see `segment`
-        key INTEGER NOT NULL,         -- of what is mentioned, see `keys`
+        key INTEGER NOT NULL,         -- of what is mentioned, see `Key`
         time INTEGER NOT NULL, arrival INTEGER NOT NULL,
         PRIMARY KEY(segment, key, time, arrival)) WITHOUT ROWID;
     CREATE VIRTUAL TABLE words USING fts5(
@@ -80,51 +77,8 @@ fn fill_mentions(connection: &Connection) -> rusqlite::Result<()> {
         // A damaged document mentions nothing; whoever reads it is told.
         if let Ok(event) = reader.event(arrival) {
             let time = event.time.as_microsecond();
-            write::insert_mentions(connection, keys(&event).into_iter().map(|key| (key, time, arrival)))?;
+            write::insert_mentions(connection, Key::of_event(&event).into_iter().map(|key| (key, time, arrival)))?;
         }
     }
     Ok(())
-}
-
-/// The keys under which an event is found: of what it mentions, paths by their names alone, and of its habits.
-pub(super) fn keys(event: &Event) -> Vec<i64> {
-    let mentions = mention::of(event);
-    let kept = mentions.iter().filter(|mention| mention.sort() != Sort::FilePath).map(mention_key);
-    let habits = Habit::shown_by(event);
-    let mut keys: Vec<i64> = kept.chain(habits.iter().map(habit_key)).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
-}
-
-/// The key of a mention. A path has none: it is looked for by its name, and then compared.
-pub(super) fn mention_key(mention: &Mention) -> i64 {
-    let sort = match mention.sort() {
-        Sort::Process => "process",
-        Sort::Hash => "hash",
-        Sort::Address => "address",
-        Sort::Domain => "domain",
-        Sort::Registry => "registry",
-        Sort::FilePath | Sort::FileName => "file",
-        Sort::Account => "account",
-        Sort::Port => "port",
-    };
-    key(&[sort, mention.value()])
-}
-
-/// The key of a habit.
-pub(super) fn habit_key(habit: &Habit) -> i64 {
-    habit.as_mention().map_or_else(|| key(&habit.parts()), mention_key)
-}
-
-/// The first 64 bits of the SHA-256: two things share a key less often than a disk errs, and to find one that shares
-/// the key of a given other takes 2^64 tries.
-fn key(parts: &[&str]) -> i64 {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    let digest = hash.finalize();
-    digest.iter().take(8).fold(0, |key, byte| (key << 8) | i64::from(*byte))
 }

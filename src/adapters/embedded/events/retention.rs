@@ -10,6 +10,7 @@ use super::read::EventReader;
 use super::{Done, EmbeddedEvents, format, write};
 use crate::adapters::embedded::sqlite::{signed, unsigned};
 use crate::domain::ids::EventId;
+use crate::ports::events::Key;
 use crate::ports::events::retention::{Pruned, RetentionPolicy, Size};
 use crate::ports::storage::StorageError;
 
@@ -116,8 +117,8 @@ fn remove(connection: &Connection, time: i64, arrival: i64) -> Done<()> {
     if let Ok(event) = EventReader::new(connection)?.event(arrival) {
         let mut mentions = connection
             .prepare_cached("DELETE FROM mention WHERE segment = ?1 AND key = ?2 AND time = ?3 AND arrival = ?4")?;
-        for key in format::keys(&event) {
-            mentions.execute([format::segment(arrival), key, time, arrival])?;
+        for key in Key::of_event(&event) {
+            mentions.execute([format::segment(arrival), key.number(), time, arrival])?;
         }
     }
     for sql in [

@@ -5,11 +5,11 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::format::{SEGMENT_BITS, SEGMENTS};
 use super::read::EventReader;
-use super::{Done, format, write};
+use super::{Done, write};
 use crate::adapters::embedded::sqlite::{signed, unsigned};
 use crate::ports::events::mention::{Mention, Sort};
 use crate::ports::events::text::TextQuery;
-use crate::ports::events::{EventQuery, Found, Kind};
+use crate::ports::events::{EventQuery, Found, Key, Kind};
 
 pub(super) fn search(connection: &Connection, query: &EventQuery) -> Done<Found> {
     let plan = Plan::of(connection, query)?;
@@ -59,7 +59,7 @@ impl Plan {
             filter.add(&format!("id IN ({places})"), ids.iter().map(|id| id.as_str().to_owned()));
         }
         for (place, thing) in things.iter().enumerate() {
-            let key = format::mention_key(&by_index(thing));
+            let key = Key::from(&by_index(thing)).number();
             match place {
                 0 => filter.add(
                     &format!(

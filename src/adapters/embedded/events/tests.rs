@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::event::{Origin, SYSMON};
+use crate::fixtures::rows;
 use crate::ports::events::coverage::Tampering;
 use crate::ports::events::mention::Mention;
 use crate::ports::events::prevalence::{Habit, Spread};
@@ -47,7 +48,7 @@ fn condition(comparison: Comparison, value: &str) -> Condition {
 async fn store(events: Vec<Event>) -> (TempDir, EmbeddedEvents) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = EmbeddedEvents::open(folder.path()).expect("it opens");
-    store.insert(events).await.expect("they are stored");
+    store.insert(rows(events)).await.expect("they are stored");
     (folder, store)
 }
 
@@ -80,7 +81,7 @@ async fn an_event_is_stored_once_and_comes_back_exactly() {
     let mut early = event("y", -5, "", ("Security", 4624), json!({}));
     early.time = Timestamp::from_nanosecond(-1_500_000_001).expect("a time");
     let (folder, store) = store(vec![odd.clone(), early.clone()]).await;
-    let again = store.insert(vec![odd.clone(), event("z", 1, "h", (SYSMON, 1), json!({}))]).await;
+    let again = store.insert(rows(vec![odd.clone(), event("z", 1, "h", (SYSMON, 1), json!({}))])).await;
     assert_eq!(again.expect("it is stored"), Stored { new: 1, known: 1 });
     drop(store);
     let store = EmbeddedEvents::open(folder.path()).expect("it opens");
@@ -147,10 +148,10 @@ async fn a_sensor_is_alive_only_if_it_reported_on_both_sides_untouched() {
     assert_eq!(ask(3, 50 * hour, 52 * hour, all).await, SensorSeen::default());
 
     let other_channel = event("not it", 51 * hour, "wks-1", ("Application", 1102), json!({}));
-    store.insert(vec![other_channel]).await.expect("it is stored");
+    store.insert(rows(vec![other_channel])).await.expect("it is stored");
     assert!(ask(1, 50 * hour, 52 * hour, all).await.is_alive());
     let cleared = event("cleared", 76 * hour, "wks-1", ("Security", 1102), json!({}));
-    store.insert(vec![cleared]).await.expect("it is stored");
+    store.insert(rows(vec![cleared])).await.expect("it is stored");
     assert!(ask(1, 50 * hour, 52 * hour, all).await.tampered, "within the day after");
     assert!(!ask(1, 50 * hour, 51 * hour, all).await.tampered, "a day and an hour after");
 }
@@ -368,7 +369,7 @@ async fn retention_by_age_keeps_what_is_cited_and_numbers_are_never_given_twice(
     assert_eq!(store.watermark().await.expect("it counts"), Watermark(4), "even of an empty store");
     drop(store);
     let store = EmbeddedEvents::open(folder.path()).expect("it opens");
-    store.insert(vec![process("e", 1, "wks-1", "run.exe", "run")]).await.expect("it is stored");
+    store.insert(rows(vec![process("e", 1, "wks-1", "run.exe", "run")])).await.expect("it is stored");
     assert_eq!(store.watermark().await.expect("it counts"), Watermark(5));
     assert_eq!(all_ids(&store, EventQuery { watermark: Watermark(4), ..everything() }).await, "");
 }
@@ -435,7 +436,7 @@ async fn a_file_of_the_first_format_is_brought_to_this_one_with_all_it_holds() {
     ] {
         assert_eq!(all_ids(&store, query.clone()).await, "old", "{query:?}");
     }
-    store.insert(vec![process("new", 6, "wks-1", "run.exe", "run -now")]).await.expect("it is stored");
+    store.insert(rows(vec![process("new", 6, "wks-1", "run.exe", "run -now")])).await.expect("it is stored");
     assert_eq!(store.watermark().await.expect("it counts"), Watermark(8));
     index_words(&store).await;
     assert_eq!(all_ids(&store, EventQuery { text: TextQuery::new("now"), ..everything() }).await, "oldnew");

@@ -5,33 +5,11 @@ use rusqlite::{Connection, params};
 use super::read::EventReader;
 use super::{Done, format};
 use crate::adapters::embedded::sqlite::signed;
-use crate::domain::event::{Event, Origin};
-use crate::ports::events::{Stored, text};
+use crate::domain::event::Origin;
+use crate::ports::events::{EventRow, Key, Stored, text};
 
 /// Events whose words are written in one portion: about 20 ms in which an import would have to wait.
 const PORTION: i64 = 200;
-
-/// An event as its rows.
-pub(super) struct NewRow {
-    event: Event,
-    time: i64,
-    nanoseconds: i32,
-    keys: Vec<i64>,
-    json: String,
-}
-
-impl From<Event> for NewRow {
-    fn from(event: Event) -> Self {
-        Self {
-            time: event.time.as_microsecond(),
-            nanoseconds: event.time.subsec_nanosecond() % 1000,
-            keys: format::keys(&event),
-            // Maps of strings and plain values are always JSON.
-            json: serde_json::to_string(&event.document).unwrap_or_default(),
-            event,
-        }
-    }
-}
 
 /// The highest arrival that was ever given.
 pub(super) fn arrived(connection: &Connection) -> rusqlite::Result<i64> {
@@ -40,7 +18,7 @@ pub(super) fn arrived(connection: &Connection) -> rusqlite::Result<i64> {
     query.query_row([], |row| row.get(0))
 }
 
-pub(super) fn insert(connection: &Connection, rows: &[NewRow]) -> Done<Stored> {
+pub(super) fn insert(connection: &Connection, rows: &[EventRow]) -> Done<Stored> {
     let mut narrow = connection.prepare_cached(
         "INSERT INTO event(arrival, id, time, host, channel, code, record_id)
          VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(id) DO NOTHING",
@@ -50,16 +28,16 @@ pub(super) fn insert(connection: &Connection, rows: &[NewRow]) -> Done<Stored> {
     )?;
     let mut arrival = arrived(connection)?;
     let (mut stored, mut mentions) = (Stored::default(), Vec::with_capacity(rows.len() * 8));
-    for NewRow { event, time, nanoseconds, keys, json } in rows {
-        let Event { id, host, channel, code, record_id, origin: Origin { file, line }, .. } = event;
+    for EventRow { id, time, host, channel, code, record_id, origin: Origin { file, line }, document, keys } in rows {
+        let (time, nanoseconds) = (time.as_microsecond(), time.subsec_nanosecond() % 1000);
         let new = narrow.execute(params![arrival + 1, id.as_str(), time, host.key(), channel, code, record_id])?;
         if new == 0 {
             stored.known += 1;
             continue;
         }
         arrival += 1;
-        wide.execute(params![arrival, host.as_str(), nanoseconds, file, signed(*line), json])?;
-        mentions.extend(keys.iter().map(|key| (*key, *time, arrival)));
+        wide.execute(params![arrival, host.as_str(), nanoseconds, file, signed(*line), document])?;
+        mentions.extend(keys.iter().map(|key| (*key, time, arrival)));
         stored.new += 1;
     }
     // In the order of the table, so that neighbours are written while their page is at hand.
@@ -70,13 +48,13 @@ pub(super) fn insert(connection: &Connection, rows: &[NewRow]) -> Done<Stored> {
 
 pub(super) fn insert_mentions(
     connection: &Connection,
-    mentions: impl IntoIterator<Item = (i64, i64, i64)>,
+    mentions: impl IntoIterator<Item = (Key, i64, i64)>,
 ) -> rusqlite::Result<()> {
     let mut insert =
         connection.prepare_cached("INSERT INTO mention(segment, key, time, arrival) VALUES(?1, ?2, ?3, ?4)")?;
-    mentions
-        .into_iter()
-        .try_for_each(|(key, time, arrival)| insert.execute([format::segment(arrival), key, time, arrival]).map(drop))
+    mentions.into_iter().try_for_each(|(key, time, arrival)| {
+        insert.execute([format::segment(arrival), key.number(), time, arrival]).map(drop)
+    })
 }
 
 /// The arrival up to which every event's words are in the full-text index.
