@@ -125,7 +125,7 @@ pub struct Lease {
     pub item: String,
     /// Counts the claims of this item: an older epoch may no longer write.
     pub epoch: u64,
-    /// How long it holds after the last append under it.
+    /// How long it holds after it was claimed. After an append under it, at least three quarters of this are left.
     pub ttl: Duration,
 }
 
