@@ -531,3 +531,13 @@ fn data_of_a_flat_record_never_become_its_header() {
         assert_eq!(event.data("ProcessGuid"), None, "{forged}");
     }
 }
+
+#[test]
+fn an_ingested_process_has_its_guid_as_windows_writes_it() {
+    let bare = "0f1e2d3c-aaaa-bbbb-cccc-0123456789ab";
+    let braced = "{0F1E2D3C-AAAA-BBBB-CCCC-0123456789AB}";
+    let created = ingested(1, json!({}), json!({"process": {"entity_id": bare, "parent": {"entity_id": bare}}}));
+    assert_eq!((created.data("ProcessGuid"), created.data("ParentProcessGuid")), (Some(braced), Some(braced)));
+    let access = ingested(10, json!({"TargetProcessGUID": bare}), json!({"process": {"entity_id": bare}}));
+    assert_eq!((access.data("SourceProcessGUID"), access.data("TargetProcessGUID")), (Some(braced), Some(braced)));
+}
