@@ -1,8 +1,11 @@
 //! The built-in analyst on the written scenario and on its twins: the same alert, the opposite truth.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 
 const SCENARIO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/first-look/events.ndjson");
@@ -16,9 +19,13 @@ struct Judged {
 
 impl Judged {
     fn of(text: &str) -> Self {
+        Self::of_file(text.as_bytes())
+    }
+
+    fn of_file(content: &[u8]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("events.ndjson");
-        std::fs::write(&file, text).expect("it is written");
+        std::fs::write(&file, content).expect("it is written");
         let data = folder.path().join("state");
         let ran = watchfloor(&["triage", &file.display().to_string(), "--json"], &data);
         let report = serde_json::from_slice(&ran.stdout).expect("the report is JSON");
@@ -225,6 +232,12 @@ fn a_blind_sensor_and_a_log_with_losses_keep_the_machine_from_closing() {
     ] {
         assert_held_for(&Judged::of(&lossy), "was not read whole");
     }
+    // All of it and more in an archive that lost its end.
+    let mut archive = GzEncoder::new(Vec::new(), Compression::fast());
+    archive.write_all(text.repeat(4).as_bytes()).expect("it is packed");
+    let archive = archive.finish().expect("it is packed");
+    assert_eq!(Judged::of_file(&archive).status("WKS-07"), "resolved", "the same log, whole");
+    assert_held_for(&Judged::of_file(&archive[..archive.len() - 2_000]), "was not read whole");
 }
 
 #[test]

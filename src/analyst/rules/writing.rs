@@ -101,7 +101,7 @@ fn has_ended(act: &SeenEvent, seen: &Seen) -> bool {
 fn was_written_by_its_parent(act: &SeenEvent, seen: &Seen, script: Option<&str>) -> bool {
     let is_script = |event: &&SeenEvent| {
         let file = event.view.get("TargetFilename");
-        matches!((file, script), (Some(file), Some(script)) if file.eq_ignore_ascii_case(script))
+        matches!((file, script), (Some(file), Some(script)) if paths::may_be_the_same_file(file, script))
     };
     let mut writers = seen.events.values().filter(|event| event.view.is_sysmon(11)).filter(is_script);
     let parent = act.view.get("ParentImage").unwrap_or_default();
@@ -457,3 +457,6 @@ fn would_change(score: &Score, features: &[Feature]) -> String {
         None => "no single fact that was seen decides it alone".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
