@@ -92,9 +92,9 @@ fn broken_lines_are_counted_named_and_skipped() {
         .iter()
         .map(|kind| (text(kind, "fault"), kind["records"].as_u64().unwrap_or_default(), text(kind, "first")))
         .collect();
-    let expected = [("not JSON", 2, "line 6"), ("not a JSON object", 1, "line 41"), ("unknown shape", 1, "line 123")];
+    let expected = [("not JSON", 2, "line 6"), ("not a JSON object", 1, "line 41"), ("unknown shape", 1, "line 125")];
     assert_eq!(counted, expected.map(|(fault, count, first)| (fault.to_owned(), count, first.to_owned())));
-    assert_same(&UNDISTURBED.export, &canonical(&report), "the good lines among broken ones");
+    assert_same(&UNDISTURBED.export, &but_for_the_close(&report), "the good lines among broken ones");
     let text = state.run(&["triage", shown(&input)]).expect_code(1);
     for said in
         ["2 records skipped, not JSON; first in line 6", "1 record skipped, not a JSON object; first in line 41"]
@@ -104,6 +104,29 @@ fn broken_lines_are_counted_named_and_skipped() {
     let quiet = state.write("quiet.ndjson", format!("nonsense\n{}\nnonsense\n", quiet_event(1)));
     let quiet = state.run(&["triage", shown(&quiet)]).expect_code(0);
     assert!(quiet.stdout.contains("2 records skipped, not JSON; first in line 1"), "{quiet:?}");
+}
+
+/// The report on a log with losses as if it had none: nothing differs but that no machine closes on it, which is
+/// looked at here.
+fn but_for_the_close(report: &Value) -> Value {
+    let mut found = canonical(report);
+    let undisturbed = UNDISTURBED.export["cases"].as_object().expect("cases by their ids");
+    let closed = |case: &Value| case["case"]["state"]["status"] == "resolved";
+    let closed: Vec<(&String, &Value)> = undisturbed.iter().filter(|(_, case)| closed(case)).collect();
+    assert!(!closed.is_empty(), "the sample has a harmless case");
+    for (id, case) in closed {
+        let held = &mut found["cases"][id];
+        let state = &mut held["case"]["state"];
+        assert_eq!((&state["status"], &state["hold"]["cause"]), (&json!("on_hold"), &json!("insufficient_telemetry")));
+        let because = state["decided_by"].as_str().expect("a rule and its reason");
+        assert!(because.starts_with("not_all_explained") && because.contains("was not read whole"), "{because}");
+        for name in ["status", "hold", "decided_by"] {
+            state[name] = case["case"]["state"][name].clone();
+        }
+        let status = format!("{id}/a1/status");
+        held["comments"][&status] = case["comments"][&status].clone();
+    }
+    found
 }
 
 /// The sample with a hostile record after some of its own.
@@ -157,7 +180,7 @@ fn what_is_no_record_costs_itself() {
     let skipped =
         [("too long", 1), ("not JSON", 1), ("nested too deep", 2), ("not a JSON object", 1), ("unknown shape", 5)];
     assert_eq!(counted(&report, "skipped", "fault"), expected(&skipped), "{}", report["inputs"]);
-    assert_same(&UNDISTURBED.export, &canonical(&report), "the good records among hostile ones");
+    assert_same(&UNDISTURBED.export, &but_for_the_close(&report), "the good records among hostile ones");
 }
 
 #[test]
@@ -199,7 +222,11 @@ fn a_hostile_record_is_read_as_far_as_it_can_be_and_disturbs_no_other() {
     assert_eq!(flawed, expected(&kinds), "{}", report["inputs"]);
     assert_eq!(report["inputs"][0]["events"], json!(sample_lines().len() + hostile.len()));
     let cases = |export: &Value| export["cases"].clone();
-    assert_same(&cases(&UNDISTURBED.export), &cases(&canonical(&report)), "the sample's cases beside hostile events");
+    assert_same(
+        &cases(&UNDISTURBED.export),
+        &cases(&but_for_the_close(&report)),
+        "the sample's cases beside hostile events",
+    );
     let text = state.run(&["triage", shown(&input)]).expect_code(1);
     assert!(
         text.stdout.contains("1 record not read word for word: half a UTF-16 pair was replaced; first in line"),

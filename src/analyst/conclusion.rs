@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::driver::{Driver, Stop, queue, rank};
 use super::investigation::Investigation;
-use super::{Brief, comments, mandatory};
+use super::{Brief, closing, comments, mandatory};
 use crate::domain::alert::{Alert, Severity};
 use crate::domain::case::Transition;
 use crate::domain::containment::Proposal;
@@ -36,7 +36,10 @@ impl Investigation<'_> {
             mandatory.push(MandatoryHuman::DomainController);
         }
         let severity = alerts.iter().map(|alert| alert.rule.level).max().unwrap_or(Severity::Medium);
-        let facts = CaseFacts { tier, severity, mandatory, taint };
+        let damaged = driver.alerts.damaged_logs();
+        let obstacles =
+            closing::obstacles(driver.events.as_ref(), brief.watermark, &verdict.explained(), &damaged).await?;
+        let facts = CaseFacts { tier, severity, mandatory, taint, obstacles };
         let routed = route(&verdict, &facts, &driver.policy);
         spans::record_verdict(&span, verdict.classification().name());
         let mut batch = Batch::default();

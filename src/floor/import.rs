@@ -137,7 +137,10 @@ pub async fn import_all(
             (Step::Opened(name), last) => {
                 // What was known already is counted for the log it is from.
                 let known = storing.finish().await?;
-                last.into_iter().for_each(|(_, imported)| imported.known += known);
+                if let Some((name, imported)) = last {
+                    imported.known += known;
+                    note_loss(shared, name, imported).await?;
+                }
                 all.push((name, Imported { clock: ClockComparison::new(clock), ..Imported::default() }));
                 (done, read) = (done + read, 0);
             }
@@ -157,10 +160,18 @@ pub async fn import_all(
         }
     }
     let known = storing.finish().await?;
-    all.last_mut().into_iter().for_each(|(_, imported)| imported.known += known);
+    if let Some((name, imported)) = all.last_mut() {
+        imported.known += known;
+        note_loss(shared, name, imported).await?;
+    }
     let last = all.last().map(|(name, _)| name.clone()).unwrap_or_default();
     reading.await.map_err(|_| ImportError::Broke(last))?;
     Ok(all)
+}
+
+/// Puts on record what is missing of a log, before any case is judged on what was read of it.
+async fn note_loss(shared: &Shared, log: &str, imported: &Imported) -> Result<(), IngestError> {
+    Ok(shared.alerts.log_read(log, imported.damage.loss(), shared.clock.now()).await?)
 }
 
 /// What the reader hands on, in the order of the logs.

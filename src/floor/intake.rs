@@ -143,7 +143,7 @@ impl State {
             match entry {
                 AlertEntry::Arrived { alert } => self.arrived(&alert).await?,
                 AlertEntry::CaughtUp { .. } if number > last_arrival => self.caught_up().await?,
-                AlertEntry::CaughtUp { .. } | AlertEntry::Unknown => {}
+                AlertEntry::CaughtUp { .. } | AlertEntry::LogRead { .. } | AlertEntry::Unknown => {}
             }
             self.read = number;
             self.shared.set_grouped(number);

@@ -17,6 +17,7 @@ use crate::domain::entity::HostName;
 use crate::domain::event::{Event, SYSMON};
 use crate::domain::ids::EventId;
 use crate::domain::taint;
+use crate::knowledge::guid;
 use crate::ports::events::{EventQuery, Kind};
 
 /// See the module.
@@ -183,7 +184,7 @@ impl Tree<'_> {
 }
 
 fn is(event: &Event, name: &str, value: &str) -> bool {
-    event.data(name).is_some_and(|stored| stored.eq_ignore_ascii_case(value))
+    event.data(name).is_some_and(|stored| guid::same(stored, value))
 }
 
 fn observed(creation: &Event, depth: i32) -> Node {

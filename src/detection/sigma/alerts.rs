@@ -12,7 +12,7 @@ use crate::domain::entity::Entity;
 use crate::domain::event::{Event, SYSMON};
 use crate::domain::evidence::Quote;
 use crate::domain::ids::AlertId;
-use crate::knowledge::canonical;
+use crate::knowledge::{canonical, guid};
 
 /// Who raised the alerts of this module.
 pub(super) const SOURCE: &str = "sigma";
@@ -89,7 +89,7 @@ fn entities(event: &Event) -> Vec<Entity> {
 
     let guids = ["ProcessGuid", "ParentProcessGuid", "SourceProcessGUID", "SourceProcessGuid"];
     let guids = guids.iter().filter_map(|name| event.data(name)).filter(|guid| !is_null_guid(guid));
-    entities.extend(guids.filter(|_| event.channel == SYSMON).map(|guid| Entity::Process(guid.to_owned())));
+    entities.extend(guids.filter(|_| event.channel == SYSMON).map(|id| Entity::Process(guid::folded(id))));
 
     let sessions = ["LogonId", "SubjectLogonId", "TargetLogonId"];
     let sessions = sessions.iter().filter_map(|name| event.data(name)).map(str::to_lowercase);
