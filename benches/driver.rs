@@ -318,12 +318,13 @@ impl Setting {
         Cost { cpu, wall: wall * 1000.0 / cases }
     }
 
-    /// What was measured was the whole way: every case is resolved, after so many calls.
+    /// What was measured was the whole way: every case was judged after so many calls, and is held because the shelf
+    /// does not show how its process ended.
     async fn check(&self) {
         for (case, _) in &self.leases {
             let stream = CaseStream::open(self.driver.journal.clone(), *case, None).await.expect("a stream");
             let log = stream.log();
-            assert_eq!(log.status, Status::Resolved, "{case}: {:?}", log.decided_by);
+            assert_eq!(log.status, Status::OnHold, "{case}: {:?}", log.decided_by);
             let calls = log.attempts[0].steps.values().filter(|step| step.what != "move").count();
             assert_eq!(calls, MOVES + 1, "{case}");
         }
