@@ -353,7 +353,7 @@ fn events(path: &Path, lines: Vec<Line>) -> (Vec<Event>, Vec<(u64, Broken)>) {
     let (mut events, mut broken) = (Vec::new(), Vec::new());
     for Line { number, text } in lines {
         let event = match text.as_deref().map(<[u8]>::trim_ascii) {
-            None => Err(Broken::new(Fault::TooLong, format!("longer than {} MB", read::LONGEST_RECORD >> 20))),
+            None => Err(too_long()),
             Some([]) => continue,
             Some(text) => event(text, Origin { file: path.display().to_string(), line: number }),
         };
@@ -368,9 +368,16 @@ fn events(path: &Path, lines: Vec<Line>) -> (Vec<Event>, Vec<(u64, Broken)>) {
 /// One record's text as an event.
 ///
 /// # Errors
-/// When it is no record of a known shape.
+/// When it is longer than a record may be, or no record of a known shape.
 pub(super) fn event(text: &[u8], origin: Origin) -> Result<Event, Broken> {
+    if text.len() > read::LONGEST_RECORD {
+        return Err(too_long());
+    }
     normalise(&read::parse(text)?.fields, origin, ClockOffset::NONE)
+}
+
+fn too_long() -> Broken {
+    Broken::new(Fault::TooLong, format!("longer than {} MB", read::LONGEST_RECORD >> 20))
 }
 
 /// Files are read on threads of their own.

@@ -254,7 +254,10 @@ async fn take_bulk(reception: Arc<Reception>, index: Option<String>, request: Re
     match taken.await {
         Ok(Ok(answer)) => {
             reception.source.works();
-            respond(StatusCode::OK, &answer)
+            respond_text(StatusCode::OK, answer)
+        }
+        Ok(Err(many @ BulkError::TooMany(_))) => {
+            refused(StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception", &many.to_string())
         }
         Ok(Err(malformed @ BulkError::Malformed { .. })) => {
             refused(StatusCode::BAD_REQUEST, "illegal_argument_exception", &malformed.to_string())
@@ -322,7 +325,10 @@ fn refused(status: StatusCode, kind: &str, reason: &str) -> Response {
 
 fn respond(status: StatusCode, answer: &impl Serialize) -> Response {
     // Answers have string keys alone, so they are always JSON.
-    let text = serde_json::to_string(answer).unwrap_or_else(|_| Value::Null.to_string());
+    respond_text(status, serde_json::to_string(answer).unwrap_or_else(|_| Value::Null.to_string()))
+}
+
+fn respond_text(status: StatusCode, text: String) -> Response {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
