@@ -344,6 +344,7 @@ impl Teller {
                 News::Trouble { why } => format!("{source} cannot deliver: {why}"),
                 News::Recovered => format!("{source} delivers again"),
                 News::Skipped { what } => format!("{source} leaves out {what}"),
+                News::Waits { what } => format!("{source} waits: {what}"),
                 News::Imported { file, events, alerts } => {
                     format!("{source} read {file}: {events} events, {alerts} alerts")
                 }
