@@ -13,3 +13,4 @@ pub mod route;
 pub mod taint;
 pub mod trace;
 pub mod verdict;
+pub mod words;

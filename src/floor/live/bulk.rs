@@ -16,6 +16,7 @@ use super::source::Source;
 use crate::detection::damage::Broken;
 use crate::domain::event::{Event, Origin};
 use crate::domain::ids::EventId;
+use crate::domain::words::excerpt;
 use crate::floor::ingest::IngestError;
 
 /// Documents that are taken in together.
@@ -230,8 +231,7 @@ fn actions(text: &[u8], default_index: Option<&str>) -> Result<Vec<Action>, Bulk
         let only = if action.len() == 1 { action.into_iter().next() } else { None };
         let (name, about) = only.ok_or_else(|| malformed("expected an object with one action".into()))?;
         let verb = Verb::ALL.into_iter().find(|verb| verb.name() == name).ok_or_else(|| {
-            let shown: String = name.chars().take(40).collect();
-            malformed(format!("expected one of [create, delete, index, update] but found [{shown}]"))
+            malformed(format!("expected one of [create, delete, index, update] but found [{}]", excerpt(&name, 40)))
         })?;
         let text_of = |name: &str| about.get(name).and_then(Value::as_str).map(str::to_owned);
         let index = text_of("_index").or_else(|| default_index.map(str::to_owned)).unwrap_or_default();
