@@ -338,7 +338,7 @@ impl State {
                 keep(detector, &self.arguments.path, key, &reached).await?;
                 self.reached.insert(key.to_owned(), reached);
                 let alerts = imported.alerts.len() as u64;
-                let taken = Taken { events: imported.events, known: imported.known, alerts };
+                let taken = Taken { events: imported.events, known: imported.known + imported.repeated, alerts };
                 source.imported(name, taken, detector.shared().clock.now());
             }
         }
