@@ -285,6 +285,27 @@ fn the_same_events_are_read_from_lines_lists_archives_folders_and_pipes() {
 }
 
 #[test]
+fn a_kind_of_event_whose_clock_is_another_is_told_beside_the_others() {
+    let state = State::new();
+    let record = |number: u32| {
+        let (code, day) = if number < 20 { (5, 17) } else { (22, 14) };
+        let record = serde_json::json!({
+            "TimeCreated": format!("2026-11-{day} 08:00:{number:02}.000"), "EventID": code,
+            "Channel": "Microsoft-Windows-Sysmon/Operational", "Hostname": "WKS-31.corp.example",
+            "UtcTime": format!("2026-11-17 08:00:{number:02}.000"), "RecordNumber": number,
+        });
+        format!("{record}\n")
+    };
+    let input = state.write("mixed.ndjson", (0..25).map(record).collect::<String>());
+    let text = state.run(&["triage", shown(&input)]).expect_finished();
+    let told = "clock: by 25 records with both clocks, most of the log's own times are right, but those of 5 events \
+                Sysmon 22 need +72h; nothing was changed\n";
+    assert!(text.stdout.contains(told), "{text:?}");
+    let report = State::new().run(&["triage", shown(&input), "--json"]).expect_finished().json();
+    assert_eq!(report["inputs"][0]["clocks_apart"][0]["clock_offset"], "+72h");
+}
+
+#[test]
 fn a_declared_clock_is_shown_and_moves_only_times_that_no_sensor_wrote() {
     let state = State::new();
     let rules = state.write("rule.yml", RULE);

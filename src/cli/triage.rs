@@ -227,6 +227,10 @@ fn report(found: &Found, declared: Option<ClockOffset>, rules: usize, cases: &[C
         .inputs
         .iter()
         .map(|(file, Imported { events, known, repeated, alerts, damage, clock })| {
+            let clock = clock.finding();
+            let apart = clock.iter().flat_map(|found| &found.apart).map(
+                |apart| json!({"kind": apart.kind, "clock_offset": apart.offset.to_string(), "records": apart.compared}),
+            );
             json!({
                 "file": file,
                 "events": events,
@@ -236,7 +240,8 @@ fn report(found: &Found, declared: Option<ClockOffset>, rules: usize, cases: &[C
                 "skipped": skipped(damage),
                 "not_word_for_word": flawed(damage),
                 "cut_short": damage.truncation(),
-                "clock_offset_shown": clock.finding().map(|found| found.offset.to_string()),
+                "clock_offset_shown": clock.as_ref().map(|found| found.offset.to_string()),
+                "clocks_apart": apart.collect::<Vec<_>>(),
             })
         })
         .collect();
