@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use super::say::complain;
+use crate::domain::words::agreeing;
 use crate::floor::import::Watch;
 
 /// How often a bar is drawn.
@@ -109,7 +110,7 @@ impl Pace {
         if let Some(total) = total {
             told.push_str(&format!(" of {}", HumanBytes(total)));
         }
-        told.push_str(&format!(", {} events", HumanCount(events)));
+        told.push_str(&format!(", {} {}", HumanCount(events), agreeing(events, "event", "events")));
         if let Some((_, rate)) = self.rates() {
             told.push_str(&format!(", {} a second", HumanCount(rate as u64)));
         }

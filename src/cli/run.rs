@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::detection::sigma::reload::{LiveRules, Looked};
 use crate::detection::sigma::{Rejected, RuleSet};
 use crate::domain::ids::CaseId;
+use crate::domain::words::counted;
 use crate::floor::assembly::{Stores, assemble};
 use crate::floor::control::Control;
 use crate::floor::faults::{Faults, VARIABLE};
@@ -344,16 +345,21 @@ impl Teller {
                 News::Trouble { why } => format!("{source} cannot deliver: {why}"),
                 News::Recovered => format!("{source} delivers again"),
                 News::Skipped { what } => format!("{source} leaves out {what}"),
+                News::Waits { what } => format!("{source} waits: {what}"),
                 News::Imported { file, events, alerts } => {
-                    format!("{source} read {file}: {events} events, {alerts} alerts")
+                    format!("{source} read {file}: {}, {}", counted(*events, "event"), counted(*alerts, "alert"))
                 }
             },
             Told::Events { events, known, alerts, skipped } => {
                 let known = if *known == 0 { String::new() } else { format!(" ({known} of them known already)") };
-                let skipped = if *skipped == 0 { String::new() } else { format!(", {skipped} records left out") };
-                format!("{events} events in{known}, {alerts} alerts{skipped}")
+                let (events, alerts) = (counted(*events, "event"), counted(*alerts, "alert"));
+                let left_out = format!(", {} left out", counted(*skipped, "record"));
+                let skipped = if *skipped == 0 { "" } else { left_out.as_str() };
+                format!("{events} in{known}, {alerts}{skipped}")
             }
-            Told::Rules { rules } => format!("{rules} rules are in use from now on: their files have changed"),
+            Told::Rules { rules } => {
+                format!("from now on {} in use: their files have changed", counted(*rules as u64, "rule"))
+            }
             Told::Case { case } => render::line(case),
             Told::Stopping => {
                 "stopping: sources first, then what is being worked on; a second signal stops at once".into()

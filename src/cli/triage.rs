@@ -17,6 +17,7 @@ use crate::detection::damage::{Damage, Tally};
 use crate::detection::read::{Input, Inputs, LeftOut};
 use crate::detection::sigma::{Detector, RuleSet};
 use crate::domain::ids::{AlertId, CaseId};
+use crate::domain::words::{agreeing, counted};
 use crate::floor::assembly::{Stores, assemble};
 use crate::floor::control::Control;
 use crate::floor::faults::{Faults, VARIABLE};
@@ -65,7 +66,8 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         complain(format!("{file} is left out: {reason}"));
     }
     if left_out.len() > MOST_LEFT_OUT {
-        complain(format!("{} more files are left out, which are no logs either", left_out.len() - MOST_LEFT_OUT));
+        let more = counted((left_out.len() - MOST_LEFT_OUT) as u64, "more file");
+        complain(format!("{more} left out for the same reasons"));
     }
     let rules = match &rules_from {
         Some(path) => RuleSet::load(path)?,
@@ -120,7 +122,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     } else {
         say(summaries(&inputs, clock_offset, rules.len()))?;
         if !settled.is_empty() {
-            say(format!("all logs together: {} further alerts", settled.len()))?;
+            say(format!("all logs together: {}", counted(settled.len() as u64, "further alert")))?;
         }
         if shown.is_empty() {
             say("No rule matched: nothing was investigated. That is not a clean bill of health.")?;
@@ -129,8 +131,9 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         }
         let data = folder.path().display();
         if shown.len() < all.len() {
-            let more = all.len() - shown.len();
-            say(format!("{more} earlier cases in {data} are not shown: watchfloor cases list --data {data}"))?;
+            let more = (all.len() - shown.len()) as u64;
+            let (cases, are) = (counted(more, "earlier case"), agreeing(more, "is", "are"));
+            say(format!("{cases} in {data} {are} not shown: watchfloor cases list --data {data}"))?;
         }
         if let Some(first) = shown.first() {
             say(format!("Read one: watchfloor cases show {} --data {data}", first.id))?;
@@ -163,7 +166,8 @@ fn summaries(inputs: &[(String, Imported)], clock: Option<ClockOffset>, rules: u
     let mut lines: Vec<String> = told.iter().map(|(file, imported)| summary(file, imported, rules)).collect();
     if !quiet.is_empty() {
         let events: u64 = quiet.iter().map(|(_, imported)| imported.events).sum();
-        lines.push(format!("{} more files: {events} events, 0 alerts", quiet.len()));
+        let (files, events) = (counted(quiet.len() as u64, "more file"), counted(events, "event"));
+        lines.push(format!("{files}: {events}, 0 alerts"));
     }
     if let Some(clock) = clock {
         let told = format!("{clock} was added to times that no sensor wrote in UTC, as declared");
@@ -176,15 +180,18 @@ fn summaries(inputs: &[(String, Imported)], clock: Option<ClockOffset>, rules: u
 
 /// What an input gave, in a line; what was wrong with it in further ones.
 fn summary(file: &str, imported: &Imported, rules: usize) -> String {
-    let Imported { events, known, alerts, damage, clock } = imported;
-    let known = match known {
-        0 => String::new(),
-        known => format!(" ({known} of them known already)"),
+    let Imported { events, known, repeated, alerts, damage, clock } = imported;
+    let known = match (known, repeated) {
+        (0, 0) => String::new(),
+        (known, 0) => format!(" ({known} of them known already)"),
+        (0, repeated) => format!(" ({repeated} of them repeated in the log)"),
+        (known, repeated) => format!(" ({known} of them known already, {repeated} repeated in the log)"),
     };
-    let mut text = format!("{file}: {events} events{known}, {} alerts, {rules} rules loaded", alerts.len());
+    let (events, alerts) = (counted(*events, "event"), counted(alerts.len() as u64, "alert"));
+    let mut text = format!("{file}: {events}{known}, {alerts}, {} loaded", counted(rules as u64, "rule"));
     let mut tell = |what: String, Tally { count, first, first_reason }: &Tally| {
-        let (records, first) = (if *count == 1 { "record" } else { "records" }, format!("first in {first}"));
-        text.push_str(&format!("\n  {count} {records} {what}; {first}: {first_reason}"));
+        let records = counted(*count, "record");
+        text.push_str(&format!("\n  {records} {what}; first in {first}: {first_reason}"));
     };
     damage.broken().iter().for_each(|(fault, tally)| tell(format!("skipped, {fault}"), tally));
     damage.flawed().iter().for_each(|(flaw, tally)| tell(format!("not read word for word: {flaw}"), tally));
@@ -219,16 +226,22 @@ fn report(found: &Found, declared: Option<ClockOffset>, rules: usize, cases: &[C
     let inputs: Vec<_> = found
         .inputs
         .iter()
-        .map(|(file, Imported { events, known, alerts, damage, clock })| {
+        .map(|(file, Imported { events, known, repeated, alerts, damage, clock })| {
+            let clock = clock.finding();
+            let apart = clock.iter().flat_map(|found| &found.apart).map(
+                |apart| json!({"kind": apart.kind, "clock_offset": apart.offset.to_string(), "records": apart.compared}),
+            );
             json!({
                 "file": file,
                 "events": events,
                 "known": known,
+                "repeated": repeated,
                 "alerts": alerts.len(),
                 "skipped": skipped(damage),
                 "not_word_for_word": flawed(damage),
                 "cut_short": damage.truncation(),
-                "clock_offset_shown": clock.finding().map(|found| found.offset.to_string()),
+                "clock_offset_shown": clock.as_ref().map(|found| found.offset.to_string()),
+                "clocks_apart": apart.collect::<Vec<_>>(),
             })
         })
         .collect();

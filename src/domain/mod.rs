@@ -14,3 +14,4 @@ pub mod route;
 pub mod taint;
 pub mod trace;
 pub mod verdict;
+pub mod words;

@@ -20,6 +20,7 @@ use crate::domain::alert::Alert;
 use crate::domain::case::{ReopenCause, Status, Transition};
 use crate::domain::ids::{AlertId, CaseId};
 use crate::domain::trace::SpanRef;
+use crate::domain::words::counted;
 use crate::journal::alert_log::AlertEntry;
 use crate::journal::case_stream::{Batch, CaseStream, cases};
 use crate::journal::desired;
@@ -381,7 +382,7 @@ fn gathered(alerts: &[Arc<Alert>]) -> String {
         ));
     }
     if loudest.len() > 6 {
-        text.push_str(&format!("\n- and {} more rules", loudest.len() - 6));
+        text.push_str(&format!("\n- and {}", counted((loudest.len() - 6) as u64, "more rule")));
     }
     text
 }

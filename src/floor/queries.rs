@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::assembly::Stores;
+use super::retention;
 use crate::domain::event::kind_name;
 use crate::domain::evidence::Exhibit;
 use crate::domain::ids::{CaseId, EvidenceId};
@@ -16,7 +17,7 @@ use crate::journal::effects::{DESK, DeskEffect};
 use crate::ports::desk::{Comment, DeskCase, DeskError};
 use crate::ports::events::EventQuery;
 use crate::ports::events::coverage::History;
-use crate::ports::events::retention::Size;
+use crate::ports::events::retention::{RetentionPolicy, Size};
 use crate::ports::events::tally::{Dimension, Grouping, Tally, TallyQuery};
 use crate::ports::journal::JournalError;
 use crate::ports::storage::StorageError;
@@ -40,6 +41,19 @@ pub enum Query {
     CheckJournal,
     /// What the event store holds.
     EventStats,
+    /// What retention would remove.
+    WouldPrune {
+        /// By this policy, as a dry run whatever it says.
+        policy: RetentionPolicy,
+    },
+}
+
+impl Query {
+    /// Its answer takes as long as there are events or records.
+    #[must_use]
+    pub const fn reads_everything(&self) -> bool {
+        matches!(self, Self::VerifyAudit | Self::CheckJournal | Self::EventStats | Self::WouldPrune { .. })
+    }
 }
 
 /// A case with its thread.
@@ -178,5 +192,8 @@ pub async fn answer(stores: &Stores, query: &Query) -> Result<Value, QueryError>
         Query::VerifyAudit => json!(audit::verify(stores.journal.as_ref()).await?),
         Query::CheckJournal => json!(stores.journal.check().await?),
         Query::EventStats => json!(event_stats(stores).await?),
+        Query::WouldPrune { policy } => {
+            json!(retention::prune(stores, &RetentionPolicy { dry_run: true, ..*policy }).await?)
+        }
     })
 }

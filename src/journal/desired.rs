@@ -9,6 +9,7 @@ use super::effects::DeskEffect;
 use crate::domain::alert::{Alert, Severity};
 use crate::domain::containment::Decision;
 use crate::domain::entity::HostName;
+use crate::domain::words::counted;
 use crate::ports::desk::CaseState;
 
 /// The wish to show the case as it now stands.
@@ -19,8 +20,7 @@ pub fn state(log: &CaseLog, alerts: &[Arc<Alert>]) -> DeskEffect {
         || "a case without readable alerts".into(),
         |alert| match alerts.len() - 1 {
             0 => format!("{} on {}", alert.rule.title, alert.host),
-            1 => format!("{} on {} and 1 more alert", alert.rule.title, alert.host),
-            more => format!("{} on {} and {more} more alerts", alert.rule.title, alert.host),
+            more => format!("{} on {} and {}", alert.rule.title, alert.host, counted(more as u64, "more alert")),
         },
     );
     let mut hosts: Vec<HostName> = alerts.iter().map(|alert| alert.host.clone()).collect();
