@@ -10,6 +10,7 @@ use crate::telemetry;
 pub mod ask;
 pub mod audit;
 pub mod cases;
+pub mod demo;
 pub mod events;
 pub mod journal;
 pub mod progress;
@@ -17,6 +18,7 @@ pub mod render;
 pub mod rules;
 pub mod run;
 pub mod say;
+pub mod scenarios;
 pub mod triage;
 
 /// Investigates security alerts in Windows logs and writes cases that a person can check and overrule.
@@ -31,6 +33,8 @@ const EXIT_CODES: &str = "Exit codes: 0 nothing needs a person · 1 something do
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See the floor at work on written scenarios, in under a minute
+    Demo(demo::Arguments),
     /// Import logs, detect, investigate, and print the cases
     Triage(triage::Arguments),
     /// Keep running: follow logs, take what forwarders send, and judge what comes, until stopped
@@ -44,6 +48,9 @@ enum Command {
     /// Check the gatekeeper's audit
     #[command(subcommand)]
     Audit(audit::Command),
+    /// The labelled scenarios that come with the program, which are written, not recorded
+    #[command(subcommand)]
+    Scenarios(scenarios::Command),
     /// Check Sigma rules, or explain one against an event
     #[command(subcommand)]
     Rules(rules::Command),
@@ -78,11 +85,13 @@ pub enum Verdict {
 pub async fn run(arguments: Arguments) -> ExitCode {
     let telemetry = telemetry::init(None);
     let result = match arguments.command {
+        Command::Demo(arguments) => demo::run(arguments).await,
         Command::Triage(arguments) => triage::run(arguments).await,
         Command::Run(arguments) => run::run(arguments).await,
         Command::Cases(command) => cases::run(command).await,
         Command::Events(command) => events::run(command).await,
         Command::Audit(command) => audit::run(command).await,
+        Command::Scenarios(command) => scenarios::run(command).await,
         Command::Rules(command) => rules::run(command).await,
         Command::Journal(command) => journal::run(command).await,
     };
