@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each part may use of the others. A part may always use itself.
-const HOUSE: [(&str, &[&str]); 13] = [
+const HOUSE: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("knowledge", &[]),
     ("ports", &["domain", "knowledge"]),
@@ -17,6 +17,7 @@ const HOUSE: [(&str, &[&str]); 13] = [
     ("analyst", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "telemetry"]),
     ("floor", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "analyst", "telemetry"]),
     ("scenarios", &["domain", "knowledge", "ports", "detection"]),
+    ("experiment", &["domain", "knowledge", "ports", "journal", "detection", "floor", "scenarios"]),
     (
         "cli",
         &[
@@ -30,6 +31,7 @@ const HOUSE: [(&str, &[&str]); 13] = [
             "analyst",
             "floor",
             "scenarios",
+            "experiment",
             "telemetry",
         ],
     ),
