@@ -116,6 +116,14 @@ text_id! {
     /// A detection rule's own id (a Sigma rule's UUID), or its title where it carries none.
     RuleId
 }
+text_id! {
+    /// A device in the EDR's inventory. Names of devices repeat; this does not.
+    DeviceId
+}
+text_id! {
+    /// An action that the EDR accepted, by the EDR's own id.
+    DeviceActionId
+}
 
 /// A wish to contain, written `P-12.1`: the first proposal of case `WF-12`.
 ///
