@@ -13,36 +13,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::containment::Action;
+pub use crate::domain::containment::Nature;
 use crate::domain::entity::HostName;
 use crate::domain::ids::{DeviceActionId, DeviceId};
 use crate::ports::storage::StorageError;
-
-/// What stands behind the port. It is said wherever a device or an action is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Nature {
-    /// A simulator: nothing happens to any machine.
-    Simulated,
-    /// A product that acts on machines.
-    Real,
-}
-
-impl Nature {
-    /// Nothing happens to any machine.
-    #[must_use]
-    pub const fn is_simulated(self) -> bool {
-        matches!(self, Self::Simulated)
-    }
-
-    /// ` (simulated)`, or nothing: to be put behind whatever is told of an action.
-    #[must_use]
-    pub const fn mark(self) -> &'static str {
-        match self {
-            Self::Simulated => " (simulated)",
-            Self::Real => "",
-        }
-    }
-}
 
 /// Whether the EDR can act on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
