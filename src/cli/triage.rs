@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use jiff::SignedDuration;
 use serde_json::json;
 
 use super::progress::Bar;
 use super::say::{complain, say, say_json};
-use super::{Common, Verdict, cases, render};
+use super::{Common, Verdict, cases, containment, render, rules};
 use crate::detection::clock::ClockOffset;
 use crate::detection::damage::{Damage, Tally};
 use crate::detection::read::{Input, Inputs, LeftOut};
-use crate::detection::sigma::{Detector, RuleSet};
+use crate::detection::sigma::Detector;
+use crate::domain::containment::{Mode, Policy};
 use crate::domain::ids::{AlertId, CaseId};
 use crate::domain::words::{agreeing, counted};
 use crate::floor::assembly::{Stores, assemble};
@@ -49,6 +50,9 @@ pub struct Arguments {
     /// Sigma rules: a folder, a file or a tar archive; the shipped rules if left out
     #[arg(long, value_name = "DIR|ARCHIVE")]
     rules: Option<PathBuf>,
+    /// What happens to a proposal to contain a device that passes every check: dry_run denies it, approve asks a person
+    #[arg(long, value_name = "MODE", default_value = "dry_run")]
+    containment: Mode,
     #[command(flatten)]
     common: Common,
 }
@@ -59,7 +63,7 @@ pub struct Arguments {
 /// When an input cannot be used, the folder is in use, or the floor breaks down. What was recorded stays, and the
 /// same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { files, clock_offset, rules: rules_from, common: Common { data, json } } = arguments;
+    let Arguments { files, clock_offset, rules: rules_from, containment, common: Common { data, json } } = arguments;
     // Every input is looked at before anything is written.
     let Inputs { logs, left_out } = tokio::task::spawn_blocking(move || Inputs::find(&files)).await??;
     for LeftOut { file, reason } in left_out.iter().take(MOST_LEFT_OUT) {
@@ -69,19 +73,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         let more = counted((left_out.len() - MOST_LEFT_OUT) as u64, "more file");
         complain(format!("{more} left out for the same reasons"));
     }
-    let rules = match &rules_from {
-        Some(path) => RuleSet::load(path)?,
-        None => RuleSet::builtin(),
-    };
-    for rejected in rules.rejected() {
-        complain(format!("rule {} is left out: {}", rejected.file, rejected.reason));
-    }
-    if let Some(path) = rules_from.filter(|_| rules.is_empty()) {
-        let path = path.display();
-        bail!(
-            "none of the rules in `{path}` can be used, so nothing would be detected: mend them, or name others with --rules"
-        );
-    }
+    let rules = rules::in_use(rules_from.as_deref())?;
     let switches = std::env::var(VARIABLE).unwrap_or_default();
     let faults = Faults::parse(&switches)?;
     if !switches.is_empty() {
@@ -91,6 +83,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let stores = Stores::open(folder.path(), &faults)?;
     let control = Control::open(folder.path(), stores.clone()).await?;
     let shared = assemble(&folder, stores.clone(), faults).await?;
+    shared.contain_by(Policy::of(containment));
     let watch = Arc::new(Watch::default());
     // One pipe among them, and nobody knows how much is to come.
     let total = logs.iter().map(Input::size).sum();
@@ -134,6 +127,11 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
             let more = (all.len() - shown.len()) as u64;
             let (cases, are) = (counted(more, "earlier case"), agreeing(more, "is", "are"));
             say(format!("{cases} in {data} {are} not shown: watchfloor cases list --data {data}"))?;
+        }
+        for proposal in shown.iter().flat_map(|case| &case.state.proposals) {
+            if let Some(command) = containment::commands(proposal, folder.path()).first() {
+                say(format!("It waits for a person: {command}"))?;
+            }
         }
         if let Some(first) = shown.first() {
             say(format!("Read one: watchfloor cases show {} --data {data}", first.id))?;

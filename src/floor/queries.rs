@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::assembly::Stores;
-use super::retention;
+use super::{gate_view, retention, watching};
 use crate::domain::event::kind_name;
 use crate::domain::evidence::Exhibit;
 use crate::domain::ids::{CaseId, EvidenceId};
 use crate::journal::audit;
 use crate::journal::case_stream::{self, CaseStream};
 use crate::journal::effects::{DESK, DeskEffect};
+use crate::journal::words::Word;
 use crate::ports::desk::{Comment, DeskCase, DeskError};
 use crate::ports::events::EventQuery;
 use crate::ports::events::coverage::History;
@@ -45,6 +46,18 @@ pub enum Query {
     WouldPrune {
         /// By this policy, as a dry run whatever it says.
         policy: RetentionPolicy,
+    },
+    /// Every proposal that the gatekeeper decided.
+    Matters,
+    /// A person speaks to the gatekeeper.
+    Say {
+        /// What is said.
+        said: Word,
+    },
+    /// What happened after a place of the journal.
+    Watch {
+        /// The place; without one, where the journal ends.
+        after: Option<u64>,
     },
 }
 
@@ -195,5 +208,8 @@ pub async fn answer(stores: &Stores, query: &Query) -> Result<Value, QueryError>
         Query::WouldPrune { policy } => {
             json!(retention::prune(stores, &RetentionPolicy { dry_run: true, ..*policy }).await?)
         }
+        Query::Matters => json!(gate_view::matters(stores).await?),
+        Query::Say { said } => json!(gate_view::say(stores, said).await?),
+        Query::Watch { after } => json!(watching::since(stores, *after).await?),
     })
 }
