@@ -35,7 +35,7 @@ enum Command {
     Triage(triage::Arguments),
     /// Keep running: follow logs, take what forwarders send, and judge what comes, until stopped
     Run(run::Arguments),
-    /// Read cases
+    /// Read cases, and say what they are
     #[command(subcommand)]
     Cases(cases::Command),
     /// Look at the stored events, or remove old ones

@@ -9,6 +9,8 @@ pub mod entity;
 pub mod event;
 pub mod evidence;
 pub mod ids;
+pub mod person;
+pub mod role;
 pub mod route;
 pub mod taint;
 pub mod trace;

@@ -1,5 +1,6 @@
 //! What the desk shall say of a case: a function of the case's journal and its alerts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -8,8 +9,13 @@ use super::case_log::CaseLog;
 use super::effects::DeskEffect;
 use crate::domain::alert::{Alert, Severity};
 use crate::domain::containment::Decision;
-use crate::domain::entity::HostName;
+use crate::domain::entity::{Entity, HostName};
+use crate::domain::ids::RuleId;
+use crate::domain::role::roles;
 use crate::ports::desk::CaseState;
+
+/// Of so many mentions of accounts the names are shown: a case of thousands of guessed names stays readable.
+const MOST_ACCOUNTS: usize = 1_000;
 
 /// The wish to show the case as it now stands.
 #[must_use]
@@ -26,6 +32,13 @@ pub fn state(log: &CaseLog, alerts: &[Arc<Alert>]) -> DeskEffect {
     let mut hosts: Vec<HostName> = alerts.iter().map(|alert| alert.host.clone()).collect();
     hosts.sort();
     hosts.dedup();
+    let parts = roles(alerts.iter().map(AsRef::as_ref));
+    let rules: BTreeSet<RuleId> = alerts.iter().map(|alert| alert.rule.id.clone()).collect();
+    let accounts = alerts.iter().flat_map(|alert| &alert.entities).filter_map(|entity| match entity {
+        Entity::Account(name) => Some(name.clone()),
+        _ => None,
+    });
+    let accounts: BTreeSet<String> = accounts.take(MOST_ACCOUNTS).collect();
     let proposals = log.proposals.iter().map(|proposed| {
         let answer = proposed.decision.as_ref().map_or("waiting", |Decision::Denied { rule }| rule.reason());
         let mut shown = json!(proposed.proposal);
@@ -45,6 +58,11 @@ pub fn state(log: &CaseLog, alerts: &[Arc<Alert>]) -> DeskEffect {
         decided_by: log.decided_by.clone(),
         proposals: proposals.collect(),
         trace: log.root.trace.to_string(),
+        roles: parts.into_iter().map(|(host, role)| (host.key().to_owned(), role)).collect(),
+        rules: rules.into_iter().collect(),
+        accounts: accounts.into_iter().collect(),
+        persons_verdict: log.persons_verdict.clone(),
+        assignee: log.assignee.clone(),
     };
     DeskEffect::State { case: log.id, opened: log.opened, state: Box::new(state) }
 }

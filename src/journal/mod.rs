@@ -12,5 +12,7 @@ pub mod desired;
 pub mod effects;
 pub mod entry;
 pub mod json;
+pub mod outcomes;
+pub mod people_log;
 pub mod root_span;
 pub mod run;
