@@ -35,6 +35,7 @@ impl Investigation<'_> {
         if concerns_domain_controller(driver, &alerts, &brief).await? {
             mandatory.push(MandatoryHuman::DomainController);
         }
+        mandatory.extend(run.stream().log().reserved);
         let severity = alerts.iter().map(|alert| alert.rule.level).max().unwrap_or(Severity::Medium);
         let damaged = driver.alerts.damaged_logs();
         let obstacles =

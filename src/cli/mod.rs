@@ -46,7 +46,7 @@ enum Command {
     Run(run::Arguments),
     /// Play labelled scenarios and count what became of them
     Score(score::Arguments),
-    /// Read cases
+    /// Read cases, and say what they are
     #[command(subcommand)]
     Cases(cases::Command),
     /// Answer proposals to contain a device

@@ -10,6 +10,8 @@ pub mod event;
 pub mod evidence;
 pub mod ids;
 pub mod obstacle;
+pub mod person;
+pub mod role;
 pub mod route;
 pub mod taint;
 pub mod trace;

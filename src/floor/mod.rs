@@ -6,6 +6,7 @@
 //! adapters; [`control`] lets other commands ask a floor that is running.
 
 pub mod assembly;
+pub mod case_filter;
 pub mod case_writer;
 pub mod control;
 pub mod desk;
@@ -18,6 +19,7 @@ pub mod ingest;
 pub mod intake;
 pub mod live;
 pub mod messages;
+pub mod people;
 pub mod queries;
 pub mod retention;
 pub mod settling;

@@ -53,6 +53,7 @@ pub struct Shared {
     /// Tells this floor's actors from those of another floor in the same process: names are global to it.
     pub name: String,
     grouped: AtomicU64,
+    heard: AtomicU64,
     trouble: Mutex<Option<String>>,
     settle: OnceLock<Settle>,
     containment: OnceLock<Policy>,
@@ -82,6 +83,7 @@ impl Shared {
             faults,
             name,
             grouped: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
             trouble: Mutex::default(),
             settle: OnceLock::new(),
             containment: OnceLock::new(),
@@ -188,6 +190,17 @@ impl Shared {
     #[must_use]
     pub fn grouped(&self) -> u64 {
         self.grouped.load(Ordering::Acquire)
+    }
+
+    /// Intake has carried out people's words up to this number of their stream.
+    pub fn set_heard(&self, number: u64) {
+        self.heard.store(number, Ordering::Release);
+    }
+
+    /// How far intake has come in the stream of people's words.
+    #[must_use]
+    pub fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Acquire)
     }
 
     /// Notes an error that only a person can mend. The first one is kept; nothing recorded is lost by it.

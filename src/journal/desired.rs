@@ -1,5 +1,6 @@
 //! What the desk shall say of a case: a function of the case's journal and its alerts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -11,9 +12,14 @@ use crate::domain::alert::{Alert, Severity};
 use crate::domain::case::Hold;
 use crate::domain::containment::{DenialRule, Standing};
 use crate::domain::draft::Unknown;
-use crate::domain::entity::HostName;
+use crate::domain::entity::{Entity, HostName};
+use crate::domain::ids::RuleId;
+use crate::domain::role::roles;
 use crate::domain::words::counted;
 use crate::ports::desk::CaseState;
+
+/// Of so many mentions of accounts the names are shown: a case of thousands of guessed names stays readable.
+const MOST_ACCOUNTS: usize = 1_000;
 
 /// The wish to show the case as it now stands.
 #[must_use]
@@ -29,6 +35,13 @@ pub fn state(log: &CaseLog, alerts: &[Arc<Alert>]) -> DeskEffect {
     let mut hosts: Vec<HostName> = alerts.iter().map(|alert| alert.host.clone()).collect();
     hosts.sort();
     hosts.dedup();
+    let parts = roles(alerts.iter().map(AsRef::as_ref));
+    let rules: BTreeSet<RuleId> = alerts.iter().map(|alert| alert.rule.id.clone()).collect();
+    let accounts = alerts.iter().flat_map(|alert| &alert.entities).filter_map(|entity| match entity {
+        Entity::Account(name) => Some(name.clone()),
+        _ => None,
+    });
+    let accounts: BTreeSet<String> = accounts.take(MOST_ACCOUNTS).collect();
     let state = CaseState {
         version: log.last,
         title,
@@ -42,6 +55,11 @@ pub fn state(log: &CaseLog, alerts: &[Arc<Alert>]) -> DeskEffect {
         decided_by: log.decided_by.clone(),
         proposals: log.proposals.iter().map(shown).collect(),
         trace: log.root.trace.to_string(),
+        roles: parts.into_iter().map(|(host, role)| (host.key().to_owned(), role)).collect(),
+        rules: rules.into_iter().collect(),
+        accounts: accounts.into_iter().collect(),
+        persons_verdict: log.persons_verdict.clone(),
+        assignee: log.assignee.clone(),
     };
     DeskEffect::State { case: log.id, opened: log.opened, state: Box::new(state) }
 }

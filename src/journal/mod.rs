@@ -14,6 +14,8 @@ pub mod entry;
 pub mod gate_ledger;
 pub mod gate_told;
 pub mod json;
+pub mod outcomes;
+pub mod people_log;
 pub mod root_span;
 pub mod run;
 pub mod words;
