@@ -2,9 +2,16 @@
 
 pub mod access_mask;
 pub mod canonical;
+mod capability;
 pub mod command;
+pub mod credential_stores;
+mod decoding;
+pub mod discovery;
 pub mod fingerprints;
 pub mod guid;
 pub mod paths;
+pub mod pipes;
 pub mod programs;
+pub mod proxies;
+pub mod registry;
 pub mod template;
