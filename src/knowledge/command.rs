@@ -11,7 +11,8 @@ const MOST_LAYERS: usize = 6;
 const SHORTEST_ENCODED: usize = 24;
 
 /// Kinds of things a script can do, as far as its text shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Capability {
     /// Fetches something from a network.
     Download,
