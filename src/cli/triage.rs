@@ -48,6 +48,9 @@ pub struct Arguments {
     /// Sigma rules: a folder, a file or a tar archive; the shipped rules if left out
     #[arg(long, value_name = "DIR|ARCHIVE")]
     rules: Option<PathBuf>,
+    /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
+    #[arg(long, value_name = "DIR")]
+    context: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -58,7 +61,7 @@ pub struct Arguments {
 /// When an input cannot be used, the folder is in use, or the floor breaks down. What was recorded stays, and the
 /// same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { files, clock_offset, rules: rules_from, common: Common { data, json } } = arguments;
+    let Arguments { files, clock_offset, rules: rules_from, context, common: Common { data, json } } = arguments;
     // Every input is looked at before anything is written.
     let Inputs { logs, left_out } = tokio::task::spawn_blocking(move || Inputs::find(&files)).await??;
     for LeftOut { file, reason } in left_out.iter().take(MOST_LEFT_OUT) {
@@ -86,7 +89,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         complain(format!("running with faults on purpose ({VARIABLE}={switches})"));
     }
     let folder = StateFolder::take(&data)?;
-    let stores = Stores::open(folder.path(), &faults)?;
+    let stores = Stores::open(folder.path(), &faults)?.with_context(folder.path(), context.as_deref())?;
     let control = Control::open(folder.path(), stores.clone()).await?;
     let shared = assemble(&folder, stores.clone(), faults).await?;
     let watch = Arc::new(Watch::default());

@@ -16,6 +16,7 @@ use crate::analyst::driver::Driver;
 use crate::domain::ids::CaseId;
 use crate::journal::alert_log::AlertLog;
 use crate::ports::clock::Clock;
+use crate::ports::context::Context;
 use crate::ports::desk::CaseDesk;
 use crate::ports::events::EventStore;
 use crate::ports::journal::{Journal, JournalError};
@@ -37,6 +38,8 @@ pub struct Shared {
     pub events: Arc<dyn EventStore>,
     /// The case desk. Only the case writer writes to it.
     pub desk: Arc<dyn CaseDesk>,
+    /// What people declared of their machines and accounts.
+    pub context: Arc<Context>,
     /// What investigations share.
     pub driver: Driver,
     /// The time.
@@ -61,6 +64,7 @@ impl Shared {
             alerts: driver.alerts.clone(),
             events: driver.events.clone(),
             clock: driver.clock.clone(),
+            context: Arc::default(),
             driver,
             desk,
             faults,
@@ -71,6 +75,12 @@ impl Shared {
             delivered: Mutex::default(),
             written: broadcast::Sender::new(WRITTEN),
         }
+    }
+
+    /// The same, with what people declared.
+    #[must_use]
+    pub fn with_context(self, context: Arc<Context>) -> Self {
+        Self { context, ..self }
     }
 
     /// An actor's name in the process.

@@ -1,7 +1,8 @@
 //! What a text can do, by the words it uses. Judged by combination, never by one keyword.
 
 /// Kinds of things a script can do, as far as its text shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Capability {
     /// Fetches something from a network.
     Download,

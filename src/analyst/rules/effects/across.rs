@@ -35,7 +35,7 @@ pub fn features(seen: &Seen) -> Vec<Feature> {
 /// A program was written to disk and then started. People download and start programs; shells seldom do.
 fn written_then_run(seen: &Seen) -> Option<Feature> {
     let starts: Vec<&SeenEvent> = seen.starts().collect();
-    let found = seen.events.values().filter(|event| event.view.is_sysmon(11)).filter_map(|written| {
+    let mut found = seen.events.values().filter(|event| event.view.is_sysmon(11)).filter_map(|written| {
         let (file, writer) = (written.get("TargetFilename")?, written.image()?);
         let run = starts.iter().find(|start| {
             start.view.time >= written.view.time
@@ -46,16 +46,16 @@ fn written_then_run(seen: &Seen) -> Option<Feature> {
             || programs::is_proxy(writer)
             || programs::is_reader(writer)
             || writer.eq_ignore_ascii_case("system");
-        let value = if foreign { STRONG } else { WEAK };
+        foreign.then_some(())?;
         let says = format!(
             "{} was written by {} ({}) and then started",
             paths::base_name(file),
             paths::base_name(writer),
             written.id
         );
-        run.feature("written, then run", Family::Effect, value, &["Image"], says)
+        run.feature("written, then run", Family::Effect, STRONG, &["Image"], says)
     });
-    found.max_by(|one, other| one.value.total_cmp(&other.value))
+    found.next()
 }
 
 /// A library was written and then loaded by a program of Windows.

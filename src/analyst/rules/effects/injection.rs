@@ -70,7 +70,11 @@ fn opened_to_change(event: &SeenEvent, seen: &Seen) -> Option<Feature> {
     let (source, target, mask) = (event.get("SourceImage")?, event.get("TargetImage")?, event.get("GrantedAccess")?);
     // Write to memory and start or change what runs there: `PROCESS_VM_WRITE` with `PROCESS_VM_OPERATION`.
     let writes = access_mask::parse(mask).is_some_and(|mask| mask & 0x28 == 0x28);
-    if !writes || !is_foreign(source) || paths::base_name(target) == paths::base_name(source) {
+    // LSASS has findings of its own: one handle is one finding.
+    if !writes
+        || !is_foreign(source)
+        || [paths::base_name(source).as_str(), "lsass.exe"].contains(&paths::base_name(target).as_str())
+    {
         return None;
     }
     let child = event.get("TargetProcessGUID").or_else(|| event.get("TargetProcessGuid")).map(guid::folded)?;
