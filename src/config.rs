@@ -4,6 +4,9 @@
 //! follow = ["/var/log/windows/events.ndjson"]
 //! rules = "rules"
 //!
+//! [context]
+//! folder = "context"
+//!
 //! [listen]
 //! address = "127.0.0.1:9200"
 //! api_keys = ["winlogbeat:a-long-random-secret"]
@@ -32,6 +35,8 @@ pub struct Config {
     pub listen: Option<Listen>,
     /// What happens to proposals to contain a device.
     pub containment: Containment,
+    /// Where context lies.
+    pub context: ContextPlace,
 }
 
 /// What happens to proposals to contain a device.
@@ -40,6 +45,14 @@ pub struct Config {
 pub struct Containment {
     /// What happens to one that passes every check.
     pub mode: Mode,
+}
+
+/// Where what people know of their machines and accounts is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContextPlace {
+    /// A folder of TOML files; `context` in the state folder if left out.
+    pub folder: Option<PathBuf>,
 }
 
 /// The port that forwarders send to.
@@ -76,7 +89,7 @@ pub enum ConfigError {
     },
     /// It says something that is not known.
     #[error(
-        "the configuration {path} is not understood: {what}; known are follow, rules, [listen] with address, api_keys and users, and [containment] with mode"
+        "the configuration {path} is not understood: {what}; known are follow, rules, [listen] with address, api_keys and users, [containment] with mode, and [context] with folder"
     )]
     Unknown {
         /// The file.
@@ -100,7 +113,8 @@ impl Config {
 
     fn parse(text: &str, beside: &Path) -> Result<Self, toml::de::Error> {
         let mut config: Self = toml::from_str(text)?;
-        config.follow.iter_mut().chain(&mut config.rules).for_each(|path| *path = beside.join(&*path));
+        let Self { follow, rules, context, .. } = &mut config;
+        follow.iter_mut().chain(rules).chain(&mut context.folder).for_each(|path| *path = beside.join(&*path));
         Ok(config)
     }
 }
@@ -118,9 +132,10 @@ mod tests {
 
     #[test]
     fn what_it_says_is_read() {
-        let text = "follow = ['a.ndjson', '/b']\n[listen]\naddress = '127.0.0.1:9200'\napi_keys = ['id:key']\n";
+        let text = "follow = ['a.ndjson', '/b']\n[listen]\naddress = '127.0.0.1:9200'\napi_keys = ['id:key']\n[context]\nfolder = 'c'\n";
         let config = Config::parse(text, Path::new("/etc/floor")).expect("it is understood");
         assert_eq!(config.follow, [Path::new("/etc/floor/a.ndjson"), Path::new("/b")]);
+        assert_eq!(config.context.folder.as_deref(), Some(Path::new("/etc/floor/c")));
         let listen = config.listen.expect("it listens");
         assert_eq!((listen.address.port(), listen.api_keys.len(), listen.users.len()), (9200, 1, 0));
         assert!(!format!("{listen:?}").contains("key"));

@@ -117,7 +117,9 @@ impl<'a> Investigation<'a> {
                 }
                 Move::Submit { draft } => {
                     let door = &self.driver.door;
-                    let judgement = door.submit(&self.visitor, &mut self.run, &draft, &playbook::GENERAL).await?;
+                    let judgement = door
+                        .submit(&self.visitor, &mut self.run, &draft, &playbook::questions(&self.brief.alerts))
+                        .await?;
                     match judgement {
                         Ok(verdict) => return Ok(verdict),
                         Err(reasons) => {

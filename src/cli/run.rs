@@ -67,6 +67,9 @@ pub struct Arguments {
     /// person; dry_run if neither this nor the configuration says otherwise
     #[arg(long, value_name = "MODE")]
     containment: Option<Mode>,
+    /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
+    #[arg(long, value_name = "DIR")]
+    context: Option<PathBuf>,
     /// A configuration file (`watchfloor.toml`); what the command line says comes first
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -80,9 +83,11 @@ pub struct Arguments {
 /// When there is nothing to watch, an input or the folder cannot be used, or the floor breaks down. What was recorded
 /// stays, and the same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { follow, listen, no_auth, rules, containment, config, common: Common { data, json } } = arguments;
+    let Arguments { follow, listen, no_auth, rules, containment, context, config, common: Common { data, json } } =
+        arguments;
     let mut signals = Signals::new()?;
     let config = config.map(|file| Config::read(&file)).transpose()?.unwrap_or_default();
+    let context = context.or(config.context.folder);
     let rules = Rules::load(rules.or(config.rules))?;
     let follow = if follow.is_empty() { config.follow } else { follow };
     let credentials = credentials(config.listen.as_ref())?;
@@ -103,7 +108,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         })
     });
     let listen = bound.transpose()?.zip(access);
-    let stores = Stores::open(folder.path(), &faults)?;
+    let stores = Stores::open(folder.path(), &faults)?.with_context(folder.path(), context.as_deref())?;
     let control = Control::open(folder.path(), stores.clone()).await?;
     let shared = assemble(&folder, stores.clone(), faults).await?;
     shared.contain_by(Policy::of(containment.unwrap_or(config.containment.mode)));

@@ -53,6 +53,9 @@ pub struct Arguments {
     /// What happens to a proposal to contain a device that passes every check: dry_run denies it, approve asks a person
     #[arg(long, value_name = "MODE", default_value = "dry_run")]
     containment: Mode,
+    /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
+    #[arg(long, value_name = "DIR")]
+    context: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -63,7 +66,8 @@ pub struct Arguments {
 /// When an input cannot be used, the folder is in use, or the floor breaks down. What was recorded stays, and the
 /// same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { files, clock_offset, rules: rules_from, containment, common: Common { data, json } } = arguments;
+    let Arguments { files, clock_offset, rules: rules_from, containment, context, common: Common { data, json } } =
+        arguments;
     // Every input is looked at before anything is written.
     let Inputs { logs, left_out } = tokio::task::spawn_blocking(move || Inputs::find(&files)).await??;
     for LeftOut { file, reason } in left_out.iter().take(MOST_LEFT_OUT) {
@@ -80,7 +84,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         complain(format!("running with faults on purpose ({VARIABLE}={switches})"));
     }
     let folder = StateFolder::take(&data)?;
-    let stores = Stores::open(folder.path(), &faults)?;
+    let stores = Stores::open(folder.path(), &faults)?.with_context(folder.path(), context.as_deref())?;
     let control = Control::open(folder.path(), stores.clone()).await?;
     let shared = assemble(&folder, stores.clone(), faults).await?;
     shared.contain_by(Policy::of(containment));

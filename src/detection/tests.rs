@@ -47,7 +47,7 @@ fn every_host_raises_the_alerts_its_story_wants() {
 fn each_story_is_one_group_per_host() {
     let alerts = alerts(&first_look());
     let mut groups = Groups::default();
-    for alert in alerts {
+    for alert in &alerts {
         let _ = groups.add(alert);
     }
     let hosts: Vec<BTreeSet<&str>> = groups

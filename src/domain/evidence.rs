@@ -64,6 +64,8 @@ pub enum Family {
     Context,
     /// Who was entitled to it.
     Authority,
+    /// A known harmless source, all of whose conditions hold.
+    Fingerprint,
 }
 
 impl Family {
@@ -79,6 +81,7 @@ impl Family {
             Self::Rarity => "rarity",
             Self::Context => "context",
             Self::Authority => "authority",
+            Self::Fingerprint => "fingerprint",
         }
     }
 }

@@ -7,6 +7,7 @@ use super::faults::{AbortingJournal, Faults};
 use super::gatekeeper::Hands;
 use super::shared::Shared;
 use super::state_folder::StateFolder;
+use crate::adapters::context_files::{self, ContextError};
 use crate::adapters::embedded::Limits;
 use crate::adapters::embedded::cases::EmbeddedDesk;
 use crate::adapters::embedded::edr::EmbeddedEdr;
@@ -18,6 +19,7 @@ use crate::analyst::{Analyst, rules::RuleAnalyst};
 use crate::domain::route::{RoutePolicy, Tier};
 use crate::journal::alert_log::AlertLog;
 use crate::ports::clock::{Clock, SystemClock};
+use crate::ports::context::Context;
 use crate::ports::desk::CaseDesk;
 use crate::ports::edr::Devices;
 use crate::ports::events::EventStore;
@@ -25,6 +27,10 @@ use crate::ports::journal::{Journal, JournalError};
 use crate::ports::storage::StorageError;
 use crate::tools::door::Door;
 use crate::tools::registry::Registry;
+use crate::tools::surroundings::Surroundings;
+
+/// The folder of context files within a state folder.
+const CONTEXT: &str = "context";
 
 /// The stores of a state folder, open.
 #[derive(Clone)]
@@ -39,6 +45,8 @@ pub struct Stores {
     pub devices: Arc<dyn Devices>,
     /// What acts on them. Only the gatekeeper can use it.
     pub hands: Hands,
+    /// What people declared of their machines and accounts.
+    pub context: Arc<Context>,
 }
 
 impl Stores {
@@ -56,7 +64,20 @@ impl Stores {
         let events: Arc<dyn EventStore> = Arc::new(EmbeddedEvents::open_within(folder, limits)?);
         let desk = Arc::new(EmbeddedDesk::open_within(folder, limits)?);
         let edr = Arc::new(EmbeddedEdr::open_within(folder, limits, events.clone(), Arc::new(SystemClock))?);
-        Ok(Self { journal, events, desk, devices: edr.clone(), hands: Hands::new(edr) })
+        Ok(Self { journal, events, desk, devices: edr.clone(), hands: Hands::new(edr), context: Arc::default() })
+    }
+
+    /// The same stores, with the context of a folder that somebody named; else of the state folder, if it has one.
+    ///
+    /// # Errors
+    /// When a file of it cannot be read or used.
+    pub fn with_context(mut self, state: &Path, named: Option<&Path>) -> Result<Self, ContextError> {
+        let context = match named {
+            Some(folder) => context_files::read(folder, true)?,
+            None => context_files::read(&state.join(CONTEXT), false)?,
+        };
+        self.context = Arc::new(context);
+        Ok(self)
     }
 }
 
@@ -94,13 +115,14 @@ pub async fn assemble_with(
     tier1: Arc<dyn Analyst>,
     tier2: Arc<dyn Analyst>,
 ) -> Result<Arc<Shared>, AssemblyError> {
-    let Stores { journal, events, desk, devices, hands } = stores;
-    let registry = Registry::standard();
+    let Stores { journal, events, desk, devices, hands, context } = stores;
+    let alerts = Arc::new(AlertLog::open(journal.clone()).await?);
+    let registry = Registry::of(Surroundings { context: context.clone(), alerts: Some(alerts.clone()) });
     let policy = RoutePolicy::default();
     let seat =
         |tier, analyst| Ok::<_, AgentError>(Seat::new(Agent::shipped(tier, &registry)?, analyst, &policy, &registry));
     let driver = Driver {
-        alerts: Arc::new(AlertLog::open(journal.clone()).await?),
+        alerts,
         tier1: seat(Tier::One, tier1)?,
         tier2: seat(Tier::Two, tier2)?,
         door: Door::new(registry.clone(), clock.clone()),
@@ -109,5 +131,5 @@ pub async fn assemble_with(
         events,
         clock,
     };
-    Ok(Arc::new(Shared::new(driver, desk, (devices, hands), faults, name)))
+    Ok(Arc::new(Shared::new(driver, desk, (devices, hands), faults, name).with_context(context)))
 }

@@ -18,6 +18,7 @@ use crate::domain::containment::Policy;
 use crate::domain::ids::CaseId;
 use crate::journal::alert_log::AlertLog;
 use crate::ports::clock::Clock;
+use crate::ports::context::Context;
 use crate::ports::desk::CaseDesk;
 use crate::ports::edr::Devices;
 use crate::ports::events::EventStore;
@@ -44,6 +45,8 @@ pub struct Shared {
     pub devices: Arc<dyn Devices>,
     /// What acts on them. Only the gatekeeper can use it.
     pub hands: Hands,
+    /// What people declared of their machines and accounts.
+    pub context: Arc<Context>,
     /// What investigations share.
     pub driver: Driver,
     /// The time.
@@ -76,6 +79,7 @@ impl Shared {
             alerts: driver.alerts.clone(),
             events: driver.events.clone(),
             clock: driver.clock.clone(),
+            context: Arc::default(),
             driver,
             desk,
             devices,
@@ -90,6 +94,12 @@ impl Shared {
             delivered: Mutex::default(),
             written: broadcast::Sender::new(WRITTEN),
         }
+    }
+
+    /// The same, with what people declared.
+    #[must_use]
+    pub fn with_context(self, context: Arc<Context>) -> Self {
+        Self { context, ..self }
     }
 
     /// An actor's name in the process.

@@ -128,6 +128,15 @@ impl AlertLog {
         ids.iter().filter_map(|id| known.get(id).cloned()).collect()
     }
 
+    /// The alerts that are like this, of every case and of none, by time and id.
+    #[must_use]
+    pub fn select(&self, is: impl Fn(&Alert) -> bool) -> Vec<Arc<Alert>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chosen: Vec<Arc<Alert>> = known.values().filter(|alert| is(alert)).cloned().collect();
+        chosen.sort_by(|one, other| (one.time, &one.id).cmp(&(other.time, &other.id)));
+        chosen
+    }
+
     /// Records that a source has delivered all it has, unless the last entry says so already.
     ///
     /// # Errors

@@ -27,6 +27,31 @@ pub fn may_change(text: &str) -> bool {
     parse(text).is_none_or(|mask| mask & !ONLY_LOOKS != 0)
 }
 
+/// Rights over another process by their bits (Windows SDK, process access rights), in words.
+const RIGHTS: [(u32, &str); 15] = [
+    (0x0001, "terminate it"),
+    (0x0002, "start a thread in it"),
+    (0x0008, "change its memory's layout"),
+    (0x0010, "read memory"),
+    (0x0020, "write memory"),
+    (0x0040, "copy its handles"),
+    (0x0080, "start processes as its child"),
+    (0x0100, "set quotas"),
+    (0x0200, "set information"),
+    (0x0400, "query information"),
+    (0x0800, "suspend or resume it"),
+    (0x1000, "query limited information"),
+    (0x0002_0000, "read its security"),
+    (0x0004_0000, "change its security"),
+    (0x0010_0000, "wait for it"),
+];
+
+/// The rights that a mask gives over another process, in words.
+#[must_use]
+pub fn rights(mask: u32) -> Vec<&'static str> {
+    RIGHTS.iter().filter(|(bit, _)| mask & bit != 0).map(|(_, name)| *name).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

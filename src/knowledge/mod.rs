@@ -2,9 +2,19 @@
 
 pub mod access_mask;
 pub mod canonical;
+mod capability;
 pub mod command;
+pub mod credential_stores;
+mod decoding;
+pub mod discovery;
 pub mod fingerprints;
 pub mod guid;
+pub mod lolbins;
+pub mod named;
 pub mod paths;
+pub mod pipes;
+pub mod places_on_the_net;
 pub mod programs;
+pub mod proxies;
+pub mod registry;
 pub mod template;

@@ -107,6 +107,64 @@ pub fn class(path: &str) -> PathClass {
     }
 }
 
+/// Folders of a profile or of Windows into which things are put down rather than installed.
+const DROP_FOLDERS: [&str; 9] = [
+    "\\appdata\\local\\temp\\",
+    "\\downloads\\",
+    "\\desktop\\",
+    "\\documents\\",
+    "\\music\\",
+    "\\pictures\\",
+    "\\videos\\",
+    "\\contacts\\",
+    "\\favorites\\",
+];
+
+/// A place into which things are put down rather than installed: temporary folders, downloads, the desktop, the public
+/// profile, the waste bin, and the top of `ProgramData` or of a profile, where nothing that was installed lies.
+#[must_use]
+pub fn is_drop_zone(path: &str) -> bool {
+    let folded = path.trim_matches('"').to_lowercase().replace('/', "\\");
+    let folders = folded.matches('\\').count();
+    match class(path) {
+        PathClass::WindowsWritable | PathClass::Public => true,
+        PathClass::ProgramData => folders == 2,
+        PathClass::Profile => {
+            // `C:\Users\name\file`, and files directly in Local or Roaming.
+            let at_top = folders == 3
+                || folders == 5 && ["\\appdata\\local\\", "\\appdata\\roaming\\"].iter().any(|f| folded.contains(f));
+            at_top || DROP_FOLDERS.iter().any(|folder| folded.contains(folder))
+        }
+        PathClass::Other => {
+            ["\\$recycle.bin\\", "\\perflogs\\", ":\\temp\\", ":\\tmp\\"].iter().any(|part| folded.contains(part))
+        }
+        PathClass::System | PathClass::ProgramFiles | PathClass::Windows | PathClass::Share => false,
+    }
+}
+
+/// A text names a place where ordinary users write.
+#[must_use]
+pub fn mentions_writable(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let named = [
+        "\\users\\",
+        "\\programdata\\",
+        "\\windows\\temp\\",
+        "\\appdata\\",
+        "%temp%",
+        "%tmp%",
+        "%appdata%",
+        "%localappdata%",
+        "%public%",
+        "%userprofile%",
+        "$env:temp",
+        "$env:appdata",
+        ":\\temp\\",
+        "\\perflogs\\",
+    ];
+    named.iter().any(|place| text.contains(place))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +190,30 @@ mod tests {
             assert_eq!(class(path), expected, "{path}");
         }
         assert_eq!(base_name("\"C:\\A\\B.EXE\""), "b.exe");
+    }
+
+    #[test]
+    fn things_are_put_down_in_some_places_and_installed_in_others() {
+        for dropped in [
+            "C:\\Users\\a\\AppData\\Local\\Temp\\x.exe",
+            "C:\\Users\\a\\Downloads\\x.exe",
+            "C:\\Users\\Public\\x.exe",
+            "C:\\ProgramData\\x.exe",
+            "C:\\Users\\a\\AppData\\Roaming\\x.exe",
+            "C:\\Windows\\Temp\\x.exe",
+            "C:\\PerfLogs\\x.exe",
+        ] {
+            assert!(is_drop_zone(dropped), "{dropped}");
+        }
+        for installed in [
+            "C:\\Users\\a\\AppData\\Local\\Vendor\\Current\\x.exe",
+            "C:\\ProgramData\\Vendor\\x.exe",
+            "C:\\Program Files\\Vendor\\x.exe",
+            "C:\\Windows\\System32\\x.exe",
+            "D:\\src\\x.exe",
+        ] {
+            assert!(!is_drop_zone(installed), "{installed}");
+        }
     }
 
     #[test]

@@ -28,26 +28,115 @@ const PROXIES: [&str; 16] = [
 /// The compiler and the console that PowerShell starts for itself.
 const OWN_CHILDREN_OF_POWERSHELL: [&str; 3] = ["conhost.exe", "csc.exe", "cvtres.exe"];
 
-/// Programs that show what somebody else sent.
-const READERS: [&str; 13] = [
+/// Programs that show documents and mail somebody else sent.
+const READERS: [&str; 12] = [
     "winword.exe",
     "excel.exe",
     "powerpnt.exe",
     "outlook.exe",
     "onenote.exe",
     "mspub.exe",
+    "visio.exe",
+    "eqnedt32.exe",
     "acrord32.exe",
     "acrobat.exe",
-    "chrome.exe",
-    "msedge.exe",
-    "firefox.exe",
-    "iexplore.exe",
+    "foxitreader.exe",
     "hwp.exe",
 ];
 
+/// Browsers: they start helpers of their own through a shell, and extensions' native hosts.
+const BROWSERS: [&str; 6] = ["chrome.exe", "msedge.exe", "firefox.exe", "iexplore.exe", "brave.exe", "opera.exe"];
+
 /// Programs that serve requests from the network.
-const SERVERS: [&str; 7] =
-    ["w3wp.exe", "httpd.exe", "nginx.exe", "tomcat9.exe", "sqlservr.exe", "php-cgi.exe", "umworkerprocess.exe"];
+const SERVERS: [&str; 13] = [
+    "w3wp.exe",
+    "httpd.exe",
+    "nginx.exe",
+    "tomcat.exe",
+    "tomcat7.exe",
+    "tomcat8.exe",
+    "tomcat9.exe",
+    "tomcat10.exe",
+    "sqlservr.exe",
+    "php-cgi.exe",
+    "umworkerprocess.exe",
+    "dns.exe",
+    "spoolsv.exe",
+];
+
+/// Runtimes that serve requests where a service account runs them, and build software where a person does.
+const RUNTIMES: [&str; 4] = ["java.exe", "javaw.exe", "node.exe", "python.exe"];
+
+/// Programs of Windows that raise their rights without asking, and therefore are led to run other programs.
+const SELF_ELEVATING: [&str; 10] = [
+    "fodhelper.exe",
+    "eventvwr.exe",
+    "computerdefaults.exe",
+    "sdclt.exe",
+    "wsreset.exe",
+    "slui.exe",
+    "changepk.exe",
+    "perfmon.exe",
+    "compmgmtlauncher.exe",
+    "silentcleanup.exe",
+];
+
+/// Programs of Windows that a person looks at and that start nothing and talk to nobody.
+const QUIET: [&str; 10] = [
+    "notepad.exe",
+    "calc.exe",
+    "win32calc.exe",
+    "mspaint.exe",
+    "write.exe",
+    "wordpad.exe",
+    "charmap.exe",
+    "magnify.exe",
+    "winver.exe",
+    "snippingtool.exe",
+];
+
+/// What even a quiet program starts: printing, error reports, help.
+const OF_QUIET: [&str; 5] = ["splwow64.exe", "werfault.exe", "wermgr.exe", "conhost.exe", "helppane.exe"];
+
+/// Programs that are started at the logon screen by whoever stands before it.
+const AT_LOGON_SCREEN: [&str; 6] =
+    ["sethc.exe", "utilman.exe", "osk.exe", "narrator.exe", "magnify.exe", "displayswitch.exe"];
+
+/// Programs under which nearly everything runs: what one of their children does says nothing of another.
+const HUBS: [&str; 14] = [
+    "explorer.exe",
+    "services.exe",
+    "svchost.exe",
+    "wininit.exe",
+    "winlogon.exe",
+    "userinit.exe",
+    "smss.exe",
+    "csrss.exe",
+    "lsass.exe",
+    "taskeng.exe",
+    "taskhostw.exe",
+    "sihost.exe",
+    "runtimebroker.exe",
+    "system",
+];
+
+/// Programs that host PowerShell's engine in the course of their work.
+const POWERSHELL_HOSTS: [&str; 14] = [
+    "powershell.exe",
+    "pwsh.exe",
+    "powershell_ise.exe",
+    "wsmprovhost.exe",
+    "wmiprvse.exe",
+    "sdiagnhost.exe",
+    "mscorsvw.exe",
+    "ngen.exe",
+    "ngentask.exe",
+    "servermanager.exe",
+    "mmc.exe",
+    "ccmexec.exe",
+    "monitoringhost.exe",
+    "devenv.exe",
+];
 
 /// Programs through which another machine runs commands here.
 const REMOTE_HANDS: [&str; 4] = ["wmiprvse.exe", "wsmprovhost.exe", "winrshost.exe", "psexesvc.exe"];
@@ -97,7 +186,7 @@ pub fn is_proxy(image: &str) -> bool {
     is_one_of(image, &PROXIES)
 }
 
-/// It shows what somebody else sent: mail, documents, pages.
+/// It shows what somebody else sent: mail and documents.
 #[must_use]
 pub fn is_reader(image: &str) -> bool {
     is_one_of(image, &READERS)
@@ -107,6 +196,54 @@ pub fn is_reader(image: &str) -> bool {
 #[must_use]
 pub fn is_server(image: &str) -> bool {
     is_one_of(image, &SERVERS)
+}
+
+/// It is a browser.
+#[must_use]
+pub fn is_browser(image: &str) -> bool {
+    is_one_of(image, &BROWSERS)
+}
+
+/// It runs other people's code: it serves requests where a service account runs it.
+#[must_use]
+pub fn is_runtime(image: &str) -> bool {
+    is_one_of(image, &RUNTIMES)
+}
+
+/// It raises its rights without asking.
+#[must_use]
+pub fn is_self_elevating(image: &str) -> bool {
+    is_one_of(image, &SELF_ELEVATING)
+}
+
+/// It has no business with other programs or the network.
+#[must_use]
+pub fn is_quiet(image: &str) -> bool {
+    is_one_of(image, &QUIET) && matches!(class(image), PathClass::System | PathClass::Windows)
+}
+
+/// Even a quiet program starts this.
+#[must_use]
+pub fn is_child_of_quiet(image: &str) -> bool {
+    is_one_of(image, &OF_QUIET)
+}
+
+/// Whoever stands before a logon screen starts it.
+#[must_use]
+pub fn is_of_logon_screen(image: &str) -> bool {
+    is_one_of(image, &AT_LOGON_SCREEN)
+}
+
+/// Nearly everything runs under it, so its other children are no relatives.
+#[must_use]
+pub fn is_hub(image: &str) -> bool {
+    is_one_of(image, &HUBS)
+}
+
+/// PowerShell's engine belongs into it.
+#[must_use]
+pub fn hosts_powershell(image: &str) -> bool {
+    is_one_of(image, &POWERSHELL_HOSTS)
 }
 
 /// Another machine runs commands through it.

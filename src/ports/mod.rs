@@ -3,6 +3,7 @@
 //! No database type, no transaction and no wire format crosses these lines.
 
 pub mod clock;
+pub mod context;
 pub mod desk;
 pub mod edr;
 pub mod events;

@@ -25,6 +25,20 @@ pub struct Row {
     pub text: String,
 }
 
+impl Row {
+    /// A row that says something and stands for no single event: it cannot be cited.
+    #[must_use]
+    pub const fn said(text: String) -> Self {
+        Self { exhibit: None, view: None, text }
+    }
+
+    /// A row that shows an event.
+    #[must_use]
+    pub fn of(view: EventView) -> Self {
+        Self { exhibit: Some(view.exhibit()), text: view.line(), view: Some(view) }
+    }
+}
+
 /// What the answer shows of how much.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {

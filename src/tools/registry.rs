@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use super::surroundings::Surroundings;
 use super::tool::{AnyTool, Tool};
 use crate::knowledge::canonical;
 
@@ -12,18 +13,39 @@ pub struct Registry {
     tools: BTreeMap<&'static str, Arc<dyn AnyTool>>,
     /// Made once: every attempt pins it, and making schemas is dear.
     digest: OnceLock<String>,
+    /// Digest of what people declared: an answer that relies on it changes with it.
+    declared: String,
 }
 
 impl Registry {
-    /// The tools of this version.
+    /// The tools of this version, on a floor of which nothing is declared and that has no alerts.
     #[must_use]
     pub fn standard() -> Self {
-        Self::default()
+        Self::of(Surroundings::default())
+    }
+
+    /// The tools of this version, with what they look at besides the events.
+    #[must_use]
+    pub fn of(around: Surroundings) -> Self {
+        let declared = around.context.digest();
+        let around = Arc::new(around);
+        let registry = Self { declared, ..Self::default() };
+        registry
             .with(super::alerts::GetAlert)
             .with(super::events::SearchWinlogEvents)
             .with(super::events::GetEvent)
             .with(super::process_tree::ProcessTree)
             .with(super::coverage::SensorCoverage)
+            .with(super::prevalence::Prevalence)
+            .with(super::standing::AssetTool(around.clone()))
+            .with(super::standing::AccountTool(around.clone()))
+            .with(super::entity_risk::EntityRisk(around.clone()))
+            .with(super::similar_cases::SimilarCases(around))
+            .with(super::logon_session::LogonSession)
+            .with(super::timeline::Timeline)
+            .with(super::script_block::ScriptBlock)
+            .with(super::decode::Decode)
+            .with(super::lookup::Lookup)
             .with(super::verdict::SubmitVerdict)
     }
 
@@ -51,7 +73,9 @@ impl Registry {
     #[must_use]
     pub fn digest(&self) -> String {
         let card = |tool: &Arc<dyn AnyTool>| (tool.name(), tool.description(), tool.permission(), tool.schema());
-        let made = self.digest.get_or_init(|| canonical::digest(&self.tools.values().map(card).collect::<Vec<_>>()));
+        let made = self
+            .digest
+            .get_or_init(|| canonical::digest(&(self.tools.values().map(card).collect::<Vec<_>>(), &self.declared)));
         made.clone()
     }
 }

@@ -1,13 +1,18 @@
 //! What a tool is: typed arguments in, an answer out, and what it may touch.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::sync::Arc;
 
+use super::alerts::unavailable;
 use super::answer::{Answer, ToolError};
 use crate::domain::alert::Alert;
+use crate::domain::event::Event;
+use crate::domain::ids::EventId;
+use crate::domain::taint;
 use crate::ports::events::{EventStore, Watermark};
 
 /// What a tool may touch.
@@ -31,6 +36,24 @@ pub struct Scope {
     pub events: Arc<dyn EventStore>,
     /// What had arrived when the investigation began.
     pub watermark: Watermark,
+}
+
+impl Scope {
+    /// The event with this id.
+    ///
+    /// # Errors
+    /// When the store has none, or cannot be read.
+    pub async fn event(&self, id: &str) -> Result<Event, ToolError> {
+        let event = self.events.get(&EventId::new(id)).await.map_err(unavailable)?;
+        event.ok_or_else(|| ToolError::NotFound { what: format!("the store has no event {}", taint::shown(id)) })
+    }
+
+    /// When the case's alerts were raised, the first and the last of them; an instant of its own for a case of none.
+    #[must_use]
+    pub fn span(&self, or: Timestamp) -> (Timestamp, Timestamp) {
+        let times = || self.alerts.iter().map(|alert| alert.time);
+        (times().min().unwrap_or(or), times().max().unwrap_or(or))
+    }
 }
 
 /// A tool.

@@ -57,6 +57,48 @@ const TELLING: [&str; 42] = [
     "ObjectName",
 ];
 
+/// Fields that connect events with one another, or that only a program reads: kept with a row, and not in its line.
+const CONNECTING: [&str; 38] = [
+    "ProcessGuid",
+    "ParentProcessGuid",
+    "SourceProcessGUID",
+    "SourceProcessGuid",
+    "TargetProcessGUID",
+    "TargetProcessGuid",
+    "LogonId",
+    "SubjectLogonId",
+    "TargetLogonId",
+    "ProcessId",
+    "ParentProcessId",
+    "NewProcessId",
+    "SubjectUserSid",
+    "SourceIp",
+    "SourceHostname",
+    "Initiated",
+    "WorkstationName",
+    "LogonProcessName",
+    "ProcessName",
+    "Properties",
+    "TicketEncryptionType",
+    "PreAuthType",
+    "TargetSid",
+    "MemberSid",
+    "AttributeLDAPDisplayName",
+    "ObjectDN",
+    "ObjectClass",
+    "OperationType",
+    "MessageNumber",
+    "MessageTotal",
+    "ScriptBlockId",
+    "Destination",
+    "Type",
+    "param3",
+    "param4",
+    "Hashes",
+    "TargetOutboundUserName",
+    "TargetServerName",
+];
+
 /// Of several quotes the one that says most: what was run before who ran it, and both before codes and flags.
 #[must_use]
 pub fn most_telling(quotes: &[Quote]) -> Option<&Quote> {
@@ -136,9 +178,7 @@ impl EventView {
 
     fn of(event: &Event, names: &[&str], longest: usize) -> Self {
         let mut cut = false;
-        let ids =
-            ["ProcessGuid", "ParentProcessGuid", "SourceProcessGUID", "TargetProcessGUID", "LogonId", "ProcessId"];
-        let fields = names.iter().chain(&ids).filter_map(|name| {
+        let fields = names.iter().chain(&CONNECTING).filter_map(|name| {
             let value = event.data(name)?;
             let kept = first_characters(value, longest);
             cut |= kept.len() < value.len();

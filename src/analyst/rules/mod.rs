@@ -1,19 +1,31 @@
 //! The built-in rule-based analyst: additive log-odds over families of evidence, every weight declared.
 //!
 //! It is an honest baseline, not a model. It reads the alerts, the process trees around them and what those
-//! processes did, turns what it sees into features of eight families, adds them up within each family's cap,
+//! processes did, turns what it sees into features of nine families, adds them up within each family's cap,
 //! and submits the sum with its evidence. It knows only what the tools showed it.
 
+mod answers;
+mod benign;
+mod containment;
+mod content;
+mod context;
+mod draft;
 mod effects;
-mod features;
-mod images;
+mod feature;
+mod fingerprint;
+mod identity;
+mod judgement;
+mod lineage;
+mod network;
+mod origin;
 mod plan;
+mod rarity;
 mod score;
-mod writing;
+mod seen;
 
 use async_trait::async_trait;
 
-use self::features::Seen;
+use self::seen::Seen;
 use super::{Analyst, AnalystError, Brief, Move, Turn};
 use crate::knowledge::canonical;
 
@@ -48,11 +60,12 @@ impl Analyst for RuleAnalyst {
             0 => plan::first_look(brief),
             1 => plan::second_look(brief, &seen),
             2 => plan::closer_look(brief, &seen).unwrap_or_else(|| submit(brief, &seen)),
+            3 => plan::origin_look(brief, &seen).unwrap_or_else(|| submit(brief, &seen)),
             _ => submit(brief, &seen),
         })
     }
 }
 
 fn submit(brief: &Brief, seen: &Seen) -> Move {
-    Move::Submit { draft: Box::new(writing::draft(brief, seen)) }
+    Move::Submit { draft: Box::new(draft::draft(brief, seen)) }
 }

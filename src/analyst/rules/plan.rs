@@ -1,23 +1,27 @@
-//! What the rule-based analyst looks at: what fired and what started it, what it did, and what was cut short.
+//! What the rule-based analyst looks at: what fired and what started it, what it did, what led there, what was cut.
 
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::super::playbook::{self, Look, Of};
 use super::super::{Brief, Move};
-use super::features::{Seen, SeenEvent};
+use super::seen::{Seen, SeenEvent};
 use crate::domain::alert::Alert;
 use crate::domain::entity::Entity;
 use crate::domain::event::SYSMON;
 use crate::domain::route::Tier;
-use crate::knowledge::{guid, paths};
+use crate::knowledge::{guid, paths, programs};
 use crate::tools::answer::ToolCall;
 
 /// How wide a tier looks.
 struct Width {
     alerts: usize,
     processes: usize,
+    looks: usize,
+    up: u8,
+    down: u8,
     before: SignedDuration,
     after: SignedDuration,
 }
@@ -25,25 +29,56 @@ struct Width {
 const fn width(tier: Tier) -> Width {
     match tier {
         Tier::One => Width {
-            alerts: 6,
+            alerts: 8,
             processes: 3,
+            looks: 14,
+            up: 4,
+            down: 2,
             before: SignedDuration::from_mins(5),
             after: SignedDuration::from_mins(30),
         },
         Tier::Two => Width {
-            alerts: 12,
-            processes: 6,
+            alerts: 14,
+            processes: 8,
+            looks: 30,
+            up: 6,
+            down: 4,
             before: SignedDuration::from_mins(30),
             after: SignedDuration::from_hours(2),
         },
     }
 }
 
+/// Calls of a batch, each once, as many as the budget leaves.
+struct Calls {
+    calls: Vec<ToolCall>,
+    known: BTreeSet<String>,
+    left: usize,
+}
+
+impl Calls {
+    fn of(brief: &Brief, seen: &Seen) -> Self {
+        let known = seen.answers.iter().map(|answered| key(&answered.call)).collect();
+        let left = usize::try_from(brief.calls).unwrap_or(usize::MAX).saturating_sub(seen.calls);
+        Self { calls: vec![], known, left }
+    }
+
+    fn push(&mut self, call: ToolCall) {
+        if self.calls.len() < self.left && self.known.insert(key(&call)) {
+            self.calls.push(call);
+        }
+    }
+}
+
+fn key(call: &ToolCall) -> String {
+    format!("{} {}", call.tool, call.arguments)
+}
+
 fn call(tool: &str, arguments: Value) -> ToolCall {
     ToolCall { tool: tool.into(), arguments }
 }
 
-/// One alert per rule and host, the loudest first.
+/// One alert per rule and machine, the loudest first.
 fn representatives(alerts: &[Alert], most: usize) -> Vec<&Alert> {
     let mut known = BTreeSet::new();
     let mut chosen: Vec<&Alert> =
@@ -62,7 +97,7 @@ pub fn first_look(brief: &Brief) -> Move {
     for alert in &chosen {
         let process = alert.entities.iter().find(|entity| matches!(entity, Entity::Process(_)));
         if process.is_some_and(|process| trees.insert(process)) && trees.len() <= width.processes {
-            calls.push(call("process_tree", json!({ "event": alert.event })));
+            calls.push(tree(alert.event.as_str(), &width));
         }
     }
     let because = match &brief.handover {
@@ -74,114 +109,259 @@ pub fn first_look(brief: &Brief) -> Move {
     Move::Calls { calls, because }
 }
 
-/// What the processes of the alerts did, and whether the sensors that would show it were alive.
+fn tree(event: &str, width: &Width) -> ToolCall {
+    call("process_tree", json!({ "event": event, "up": width.up, "down": width.down }))
+}
+
+/// What the processes of the alerts did, what their families' playbooks ask for, and whether the sensors that would
+/// show it were alive.
 pub fn second_look(brief: &Brief, seen: &Seen) -> Move {
     let width = width(brief.tier);
-    let triggers: Vec<&SeenEvent> = seen.triggers.values().filter_map(|id| seen.events.get(id)).collect();
-    let mut calls = Vec::new();
-    let mut processes = BTreeSet::new();
-    for event in &triggers {
-        let view = &event.view;
-        let around = |before, after| (view.time - before, view.time + after);
-        let process = view.get("ProcessGuid").or_else(|| view.get("SourceProcessGUID"));
-        if let Some(process) = process.filter(|_| processes.len() < width.processes)
-            && processes.insert(guid::folded(process))
-        {
-            let window = around(width.before, width.after);
-            calls.extend(effects_of(view.host.as_str(), process, window));
-        }
-        let nearby = around(SignedDuration::from_mins(2), SignedDuration::from_mins(2));
-        match (view.channel.as_str(), view.code) {
-            ("System", 7045) | ("Security", 4697) => {
-                let by_services = ("winlog.event_data.ParentImage", "ends_with", "\\services.exe");
-                calls.push(search(view.host.as_str(), &[1], None, &[by_services], nearby));
+    let mut calls = Calls::of(brief, seen);
+    coverage(brief, &width, &mut calls);
+    let shown: Vec<&SeenEvent> = seen.triggers.values().filter_map(|id| seen.events.get(id)).collect();
+    for event in processes(&shown, seen).into_iter().take(width.processes) {
+        of_process(event, &width, &mut calls);
+    }
+    let mut looks = 0;
+    for family in playbook::of(&brief.alerts) {
+        let own = brief.alerts.iter().filter(|alert| family.is_for(alert));
+        let mut anchors = BTreeSet::new();
+        for event in own.filter_map(|alert| seen.trigger(&alert.event)) {
+            // One anchor for each machine and process: alerts of one act are looked at once.
+            if anchors.len() >= 2 || !anchors.insert((event.view.host.key().to_owned(), event.process())) {
+                continue;
             }
-            (_, 4104) => {
-                if let Some(path) = view.get("Path") {
-                    let script = paths::base_name(path);
-                    let runs_it = ("winlog.event_data.CommandLine", "contains", script.as_str());
-                    calls.push(search(view.host.as_str(), &[1], None, &[runs_it], nearby));
-                    let wrote_it = ("winlog.event_data.TargetFilename", "ends_with", script.as_str());
-                    let day = around(SignedDuration::from_hours(24), SignedDuration::from_mins(2));
-                    calls.push(search(view.host.as_str(), &[11], None, &[wrote_it], day));
+            for look in family.looks.iter().filter_map(|look| of_look(look, event)) {
+                looks += 1;
+                if looks <= width.looks {
+                    calls.push(look);
                 }
             }
-            _ => {}
         }
     }
+    for event in &shown {
+        script(event, &mut calls);
+        session(event, &mut calls);
+    }
+    Move::Calls {
+        calls: calls.calls,
+        because: "What did these processes do, and would the sensors have shown it?".into(),
+    }
+}
+
+/// What the second look left open: what was cut short, processes found only then, what injected programs did, and
+/// where a session came from.
+pub fn closer_look(brief: &Brief, seen: &Seen) -> Option<Move> {
+    let width = width(brief.tier);
+    let mut calls = Calls::of(brief, seen);
+    let cut = seen.starts().filter(|event| event.view.cut).take(width.processes);
+    for event in cut {
+        calls.push(call("get_event", json!({ "event": event.view.event })));
+    }
+    // A script block names no process; the search for its number or its file may have found one.
+    let any_process =
+        seen.triggers.values().filter_map(|id| seen.events.get(id)).any(|event| !event.process().is_empty());
+    if !any_process {
+        for event in seen.events.values().filter(|event| event.view.is_sysmon(1)).take(width.processes) {
+            calls.push(tree(event.view.event.as_str(), &width));
+            of_process(event, &width, &mut calls);
+        }
+    }
+    for thread in seen.related().filter(|event| event.view.is_sysmon(8)).take(width.processes) {
+        let target = thread.get("TargetProcessGuid").or_else(|| thread.get("TargetProcessGUID"));
+        let Some(target) = target else { continue };
+        let window = (thread.view.time, thread.view.time + width.after);
+        for kinds in [&[(SYSMON, 3)][..], &[(SYSMON, 1)]] {
+            calls.push(search(thread.view.host.as_str(), kinds, Some(target), vec![], window));
+        }
+    }
+    let mut found: Vec<&SeenEvent> = seen.starts().filter(|start| is_interesting(start)).collect();
+    found.sort_by_key(|start| start.view.time);
+    for start in found.into_iter().take(width.processes) {
+        of_process(start, &width, &mut calls);
+    }
+    for address in origins(seen).into_iter().take(3) {
+        calls.push(address);
+    }
+    let because = "What was cut short, whole; the processes behind it; and where it came from.".into();
+    (!calls.calls.is_empty()).then_some(Move::Calls { calls: calls.calls, because })
+}
+
+/// On the machine that a session came from: the program that connected, and what it is.
+pub fn origin_look(brief: &Brief, seen: &Seen) -> Option<Move> {
+    let width = width(brief.tier);
+    let mut calls = Calls::of(brief, seen);
+    let hosts: BTreeSet<_> = seen.related().map(|event| event.view.host.key().to_owned()).collect();
+    let mut known = BTreeSet::new();
+    let connections = seen.events.values().filter(|event| !event.related && event.view.is_sysmon(3));
+    for event in connections.filter(|event| !hosts.contains(event.view.host.key())) {
+        let image = event.image().unwrap_or_default();
+        if !programs::is_hub(image) && !event.process().is_empty() && known.insert(event.process()) && known.len() <= 3
+        {
+            calls.push(tree(event.view.event.as_str(), &width));
+            of_process(event, &width, &mut calls);
+        }
+    }
+    let because = "Which program on the machine it came from made the connection, and what is that program?".into();
+    (!calls.calls.is_empty()).then_some(Move::Calls { calls: calls.calls, because })
+}
+
+/// Was each sensor alive here, then?
+fn coverage(brief: &Brief, width: &Width, calls: &mut Calls) {
     let hosts: BTreeSet<_> = brief.alerts.iter().map(|alert| &alert.host).filter(|host| !host.is_unknown()).collect();
     let first = brief.alerts.iter().map(|alert| alert.time).min();
     let last = brief.alerts.iter().map(|alert| alert.time).max();
-    if let (Some(first), Some(last)) = (first, last) {
-        let (from, to) = (first - width.before, last + width.after);
-        for host in hosts.iter().take(4) {
-            let kinds: Vec<Value> = [1, 3, 10, 11, 13].iter().map(|code| json!({ "code": code })).collect();
-            let arguments = json!({ "host": host.as_str(), "kinds": kinds, "from": from, "to": to });
-            calls.push(call("sensor_coverage", arguments));
-            if brief.tier == Tier::Two {
-                calls.push(other_channel(host.as_str(), "System", 7045, (from, to)));
-                calls.push(other_channel(host.as_str(), "Security", 4698, (from, to)));
-            }
-        }
+    let (Some(first), Some(last)) = (first, last) else { return };
+    let (from, to) = (first - width.before, last + width.after);
+    for host in hosts.iter().take(4) {
+        let kinds: Vec<Value> = [1, 3, 8, 10, 11, 13].iter().map(|code| json!({ "code": code })).collect();
+        calls.push(call("sensor_coverage", json!({ "host": host.as_str(), "kinds": kinds, "from": from, "to": to })));
+        // Only a domain controller issues tickets: what is one is never cut off by a machine.
+        let tickets = json!([{ "channel": "Security", "code": 4768 }, { "channel": "Security", "code": 4769 }]);
+        let day = SignedDuration::from_hours(24);
+        let arguments =
+            json!({ "host": host.as_str(), "kinds": tickets, "from": from - day, "to": to + day, "limit": 1 });
+        calls.push(call("search_winlog_events", arguments));
     }
-    let left = usize::try_from(brief.calls).unwrap_or(usize::MAX).saturating_sub(seen.calls);
-    calls.truncate(left);
-    Move::Calls { calls, because: "What did these processes do, and would the sensors have shown it?".into() }
 }
 
-/// What the second look left open: commands that were cut short in a row, and processes found only then.
-pub fn closer_look(brief: &Brief, seen: &Seen) -> Option<Move> {
-    let width = width(brief.tier);
-    let starts = || seen.events.values().filter(|event| event.view.is_sysmon(1));
-    let mut calls: Vec<ToolCall> = starts()
-        .filter(|event| event.view.cut)
-        .take(width.processes)
-        .map(|event| call("get_event", json!({ "event": event.view.event })))
-        .collect();
-    // A script block names no process; the search for its file may have found one.
-    let of_processes = |event: &&SeenEvent| event.view.get("ProcessGuid").is_some();
-    let any_process = seen.triggers.values().filter_map(|id| seen.events.get(id)).any(|event| of_processes(&event));
-    if !any_process {
-        for event in starts().take(width.processes) {
-            let Some(process) = event.view.get("ProcessGuid") else { continue };
-            let window = (event.view.time - width.before, event.view.time + width.after);
-            let host = event.view.host.as_str();
-            calls.push(call("process_tree", json!({ "event": event.view.event })));
-            calls.extend(effects_of(host, process, window));
+/// The processes worth asking about: those of the alerts, then their relatives that run commands or were put down.
+fn processes<'a>(triggers: &[&'a SeenEvent], seen: &'a Seen) -> Vec<&'a SeenEvent> {
+    let mut known = BTreeSet::new();
+    let mut chosen = Vec::new();
+    let relatives = seen.starts().filter(|start| is_interesting(start));
+    for event in triggers.iter().copied().chain(relatives) {
+        let process = event.process();
+        if !process.is_empty() && known.insert(process) {
+            chosen.push(event);
         }
     }
-    let left = usize::try_from(brief.calls).unwrap_or(usize::MAX).saturating_sub(seen.calls);
-    calls.truncate(left);
-    let because = "The commands that were cut short, whole, and the processes behind them.".into();
-    (!calls.is_empty()).then_some(Move::Calls { calls, because })
+    chosen
 }
 
-/// What a process did: threads, accesses and autostarts, files and its end, and network, asked apart so that many
-/// of one kind hide none of another.
-fn effects_of(host: &str, process: &str, window: (Timestamp, Timestamp)) -> [ToolCall; 3] {
-    [&[8, 10, 13][..], &[5, 11], &[3]].map(|kinds| search(host, kinds, Some(process), &[], window))
+fn is_interesting(start: &SeenEvent) -> bool {
+    let foreign = |image: &str| {
+        programs::is_shell(image)
+            || programs::is_proxy(image)
+            || programs::is_quiet(image)
+            || paths::class(image).is_user_writable()
+            || paths::is_drop_zone(image)
+    };
+    start.view.is_sysmon(1) && start.image().is_some_and(foreign)
+}
+
+/// What a process did, each kind asked apart.
+fn of_process(event: &SeenEvent, width: &Width, calls: &mut Calls) {
+    let process = ["ProcessGuid", "SourceProcessGUID", "SourceProcessGuid"].iter().find_map(|field| event.get(field));
+    let Some(process) = process.filter(|process| !guid::folded(process).is_empty()) else { return };
+    // Of a program under which everything runs only the moment belongs to the case.
+    let hub = event.image().is_some_and(programs::is_hub);
+    let minute = SignedDuration::from_mins(1);
+    let (before, after) = if hub { (minute, minute) } else { (width.before, width.after) };
+    let window = (event.view.time - before, event.view.time + after);
+    for kinds in playbook::OF_A_PROCESS {
+        calls.push(search(event.view.host.as_str(), kinds, Some(process), vec![], window));
+    }
+}
+
+/// A look of a playbook around an alert's event; nothing where the event names no process or session.
+fn of_look(look: &Look, event: &SeenEvent) -> Option<ToolCall> {
+    let window = (
+        event.view.time - SignedDuration::from_mins(look.before),
+        event.view.time + SignedDuration::from_mins(look.after),
+    );
+    let mut conditions = Vec::new();
+    let mut process = None;
+    match look.of {
+        Of::Machine => {}
+        Of::Process => {
+            process = ["ProcessGuid", "SourceProcessGUID"].iter().find_map(|field| event.get(field));
+            process?;
+        }
+        Of::Session => {
+            let (field, ..) = look.conditions.first()?;
+            conditions.push(condition(field, "equals", session_of(event)?));
+        }
+    }
+    let named = look.conditions.iter().filter(|(.., value)| !value.is_empty());
+    conditions.extend(named.map(|(field, comparison, value)| condition(field, comparison, value)));
+    Some(search(event.view.host.as_str(), look.kinds, process, conditions, window))
+}
+
+/// The session of an event, unless it is the machine's own.
+fn session_of(event: &SeenEvent) -> Option<&str> {
+    let id = ["LogonId", "SubjectLogonId", "TargetLogonId"].iter().find_map(|field| event.get(field))?;
+    let own = ["0x3e7", "0x3e4", "0x3e5", "0x0"];
+    (!own.iter().any(|own| id.eq_ignore_ascii_case(own))).then_some(id)
+}
+
+/// How the session of an event was opened, and from where.
+fn session(event: &SeenEvent, calls: &mut Calls) {
+    let Some(id) = session_of(event) else { return };
+    let window = (event.view.time - SignedDuration::from_hours(24), event.view.time + SignedDuration::from_mins(5));
+    let opened = vec![condition("TargetLogonId", "equals", id)];
+    calls.push(search(event.view.host.as_str(), &[("Security", 4624)], None, opened, window));
+}
+
+/// The process behind a script block, by its number and by its file; and who wrote the file.
+fn script(event: &SeenEvent, calls: &mut Calls) {
+    if !matches!(event.view.code, 4103 | 4104) {
+        return;
+    }
+    let (host, time) = (event.view.host.as_str(), event.view.time);
+    let around = |before, after| (time - before, time + after);
+    if let Some(path) = event.get("Path") {
+        let script = paths::base_name(path);
+        let nearby = around(SignedDuration::from_mins(2), SignedDuration::from_mins(2));
+        calls.push(search(host, &[(SYSMON, 1)], None, vec![condition("CommandLine", "contains", &script)], nearby));
+        let day = around(SignedDuration::from_hours(24), SignedDuration::from_mins(2));
+        calls.push(search(host, &[(SYSMON, 11)], None, vec![condition("TargetFilename", "ends_with", &script)], day));
+    }
+    if let Some(number) = event.view.writer_pid.as_deref() {
+        let hours = around(SignedDuration::from_hours(2), SignedDuration::from_mins(1));
+        calls.push(search(host, &[(SYSMON, 1)], None, vec![condition("ProcessId", "equals", number)], hours));
+        let after = around(SignedDuration::from_mins(2), SignedDuration::from_mins(10));
+        calls.push(search(host, &[(SYSMON, 3)], None, vec![condition("ProcessId", "equals", number)], after));
+    }
+}
+
+/// Who connected from the addresses that opened sessions of this case: asked of every machine.
+fn origins(seen: &Seen) -> Vec<ToolCall> {
+    let mut known = BTreeSet::new();
+    super::origin::inbound(seen)
+        .into_iter()
+        .filter(|inbound| known.insert(inbound.address))
+        .map(|inbound| {
+            let kinds = json!([{ "channel": SYSMON, "code": 3 }]);
+            let window = SignedDuration::from_mins(3);
+            let conditions = [
+                condition("SourceIp", "equals", &inbound.address.to_string()),
+                condition("Initiated", "equals", "true"),
+            ];
+            let arguments = json!({
+                "kinds": kinds, "conditions": conditions, "from": inbound.time - window, "to": inbound.time + window,
+            });
+            call("search_winlog_events", arguments)
+        })
+        .collect()
+}
+
+fn condition(field: &str, comparison: &str, value: &str) -> Value {
+    json!({ "field": format!("winlog.event_data.{field}"), "comparison": comparison, "value": value })
 }
 
 fn search(
     host: &str,
-    sysmon: &[u32],
+    kinds: &[playbook::Kind],
     process: Option<&str>,
-    conditions: &[(&str, &str, &str)],
+    conditions: Vec<Value>,
     (from, to): (Timestamp, Timestamp),
 ) -> ToolCall {
-    let kinds: Vec<Value> = sysmon.iter().map(|code| json!({ "channel": SYSMON, "code": code })).collect();
-    let conditions: Vec<Value> = conditions
-        .iter()
-        .map(|(field, comparison, value)| json!({ "field": field, "comparison": comparison, "value": value }))
-        .collect();
+    let kinds: Vec<Value> = kinds.iter().map(|(channel, code)| json!({ "channel": channel, "code": code })).collect();
     let mut arguments = json!({ "host": host, "kinds": kinds, "conditions": conditions, "from": from, "to": to });
     if let Some(process) = process {
         arguments["process"] = json!(process);
     }
     call("search_winlog_events", arguments)
-}
-
-fn other_channel(host: &str, channel: &str, code: u32, (from, to): (Timestamp, Timestamp)) -> ToolCall {
-    let kinds = json!([{ "channel": channel, "code": code }]);
-    call("search_winlog_events", json!({ "host": host, "kinds": kinds, "from": from, "to": to }))
 }

@@ -3,14 +3,14 @@
 use serde::Serialize;
 
 use super::super::Brief;
-use super::features::Feature;
+use super::feature::{Feature, MODERATE};
 use crate::domain::alert::Severity;
 use crate::domain::evidence::Family;
 
 /// How far a family can move the judgement, in log-odds: towards malicious, towards benign. A family's
 /// findings can all be wrong for one reason, so none decides beyond its cap.
-const CAPS: [(Family, f64, f64); 8] = [
-    (Family::Identity, 1.5, -3.4),
+const CAPS: [(Family, f64, f64); 9] = [
+    (Family::Identity, 1.5, -0.7),
     (Family::Lineage, 2.3, -0.7),
     (Family::Content, 3.4, -0.7),
     (Family::Effect, 3.4, -0.7),
@@ -18,6 +18,7 @@ const CAPS: [(Family, f64, f64); 8] = [
     (Family::Rarity, 1.4, -2.0),
     (Family::Context, 2.3, -0.4),
     (Family::Authority, 0.7, -0.7),
+    (Family::Fingerprint, 0.0, -3.4),
 ];
 
 /// Share of true positives one expects of a rule of this level before looking. Declared, editable, not measured.
@@ -35,9 +36,16 @@ const EXPERIMENTAL: f64 = -0.4;
 /// Malicious evidence of this size voids a fingerprint.
 const VOIDS_FINGERPRINT: f64 = 1.4;
 
+/// A true positive rests on what was seen: its families, context left out, must alone make it ten times likelier than
+/// before, whatever level the rule's author gave it.
+const LEAST_SEEN: f64 = 2.3;
+
+/// Families that point to harm at least moderately, of which one strongly and by an act, before it is called one.
+const LEAST_FAMILIES: usize = 2;
+
 /// Everything declared, for the analyst's digest.
 pub fn declared() -> impl Serialize {
-    (CAPS, PRIORS, EXPERIMENTAL, VOIDS_FINGERPRINT)
+    (CAPS, PRIORS, EXPERIMENTAL, VOIDS_FINGERPRINT, LEAST_SEEN, LEAST_FAMILIES)
 }
 
 /// The judgement as numbers.
@@ -68,6 +76,15 @@ impl Score {
         Self { prior, families, probability: probability(total).clamp(0.001, 0.99) }
     }
 
+    /// What was seen proves an act of harm: a strong one, two families, and enough without the rules' own opinion.
+    #[must_use]
+    pub fn proves_harm(&self, features: &[Feature]) -> bool {
+        let of_families = self.families.iter().filter(|(_, value)| *value >= MODERATE).count();
+        let seen = self.families.iter().filter(|(family, _)| *family != Family::Context);
+        let seen: f64 = seen.map(|(_, value)| value.max(0.0)).sum();
+        features.iter().any(Feature::is_strong_act) && of_families >= LEAST_FAMILIES && seen >= LEAST_SEEN - 1e-9
+    }
+
     /// The log-odds of all together.
     #[must_use]
     pub fn total(&self) -> f64 {
@@ -85,7 +102,7 @@ pub fn without_void_fingerprints(features: Vec<Feature>) -> Vec<Feature> {
                 Family::Identity | Family::Effect | Family::Content | Family::Lineage | Family::Network
             )
     });
-    features.into_iter().filter(|feature| !(voided && feature.value <= -VOIDS_FINGERPRINT)).collect()
+    features.into_iter().filter(|feature| !(voided && feature.family == Family::Fingerprint)).collect()
 }
 
 fn prior(alert: &crate::domain::alert::Alert) -> f64 {

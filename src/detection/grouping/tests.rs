@@ -43,7 +43,7 @@ fn shown(groups: &Groups) -> Partition {
 /// Grouped in one go.
 fn at_once(alerts: &[Alert], words: &[GroupingWord]) -> Partition {
     let mut groups = Groups::default();
-    for alert in &alerts {
+    for alert in alerts {
         groups.add(alert);
     }
     for (number, word) in (1..).zip(words) {

@@ -50,6 +50,8 @@ fn quotes(event: &Event, view: &View, matched: &[FieldMatch]) -> Vec<Quote> {
             quotes.push(quote);
         }
     }
+    // The engine gives them in another order each time; the same record has to give the same alert.
+    quotes.sort_by(|one, other| (&one.field, &one.value).cmp(&(&other.field, &other.value)));
     quotes
 }
 

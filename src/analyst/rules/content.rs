@@ -1,0 +1,119 @@
+//! Features of content: what a command line or script says, once decoded.
+
+use super::feature::{Feature, MODERATE, STRONG, VERY_STRONG, WEAK};
+use super::seen::SeenEvent;
+use crate::domain::evidence::Family;
+use crate::knowledge::command::{self, Capability, Reading};
+use crate::knowledge::fingerprints;
+use crate::knowledge::proxies::{self, Abuse};
+
+/// Fields that hold commands or scripts.
+const TEXTS: [&str; 9] = [
+    "CommandLine",
+    "ParentCommandLine",
+    "ScriptBlockText",
+    "ImagePath",
+    "ServiceFileName",
+    "Details",
+    "TaskContent",
+    "Destination",
+    "Payload",
+];
+
+/// Capabilities that are seldom ordinary, with how far each alone moves the judgement and what it is.
+const ALONE: [(Capability, &str, f64, &str); 8] = [
+    (Capability::Credential, "credential tool verbs", VERY_STRONG, "reaches for credentials"),
+    (Capability::Evasion, "works against its observers", STRONG, "works against what watches it"),
+    (Capability::DirectoryRecon, "directory explored", STRONG, "explores the directory as offensive frameworks do"),
+    (Capability::Elevation, "raises its rights", STRONG, "makes Windows raise its rights without asking"),
+    (Capability::RemoteExecution, "runs something elsewhere", MODERATE, "runs something on another machine"),
+    (Capability::Exposure, "opens the machine", MODERATE, "opens the machine to others"),
+    (Capability::Exfiltration, "packs up or sends data", MODERATE, "packs up data or sends them away"),
+    (Capability::AccountChange, "changes accounts", WEAK, "makes an account or gives it rights"),
+];
+
+/// Features of everything an event says.
+pub fn features(event: &SeenEvent) -> Vec<Feature> {
+    let mut found: Vec<Feature> = TEXTS.iter().flat_map(|field| of_text(event, field)).collect();
+    found.extend(proxy(event));
+    found
+}
+
+/// What the text of a process' start or script says; nothing for other events.
+#[must_use]
+pub fn reading(event: &SeenEvent) -> Option<Reading> {
+    let text = event.get("CommandLine").or_else(|| event.get("ScriptBlockText"))?;
+    Some(command::read(text))
+}
+
+fn of_text(event: &SeenEvent, field: &str) -> Vec<Feature> {
+    let Some(text) = event.get(field) else { return vec![] };
+    let reading = command::read(text);
+    let names = reading.capabilities.iter().map(|c| c.name()).collect::<Vec<_>>().join(", ");
+    let layered = if reading.depth > 1 { " once decoded" } else { "" };
+    let mut found = Vec::new();
+    let mut add = |name, value, says: String| found.extend(event.feature(name, Family::Content, value, &[field], says));
+    for (capability, name, value, says) in ALONE {
+        if reading.has(capability) {
+            add(name, value, format!("the command {says}{layered}"));
+        }
+    }
+    if reading.has(Capability::RecoveryInhibition) {
+        // The oldest copy of one volume is what retention removes.
+        let value = if fingerprints::is_retention_command(text) { WEAK } else { VERY_STRONG };
+        add("recovery inhibition", value, format!("the command inhibits recovery{layered}"));
+    }
+    if reading.native_calls >= 3 {
+        let says = format!("the script names {} memory and thread functions{layered}", reading.native_calls);
+        add("injection calls", VERY_STRONG, says);
+    }
+    let runs = reading.has(Capability::ExecuteInMemory);
+    if runs && reading.has(Capability::Download) {
+        add("downloads and runs", STRONG, format!("the command downloads and runs code in memory{layered}"));
+    } else if runs && reading.has(Capability::Decode) {
+        add("decodes and runs", STRONG, format!("the command unwraps and runs hidden code{layered}"));
+    } else if !reading.capabilities.is_empty() {
+        let value = if reading.capabilities.len() > 1 { MODERATE } else { WEAK };
+        add("capabilities", value, format!("the text {names}{layered}"));
+    }
+    if reading.has(Capability::Download) && reading.layers.iter().any(|layer| names_bare_address(layer)) {
+        add(
+            "fetches from a bare address",
+            MODERATE,
+            format!("the command fetches from an address without a name{layered}"),
+        );
+    }
+    if reading.depth > 2 {
+        add("several layers", MODERATE, format!("{} layers of encoding", reading.depth - 1));
+    }
+    if reading.launched_hidden {
+        let says =
+            "PowerShell is launched with three or more of the switches that hide a script or let it run unattended";
+        add("hidden launch", MODERATE, says.into());
+    }
+    found
+}
+
+/// `http://192.0.2.1/…`: nobody publishes software there.
+fn names_bare_address(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.split("://").skip(1).any(|rest| {
+        let host = rest.split(['/', ':', '\'', '"', ' ', ')']).next().unwrap_or_default();
+        host.parse::<std::net::Ipv4Addr>().is_ok()
+    })
+}
+
+/// A program of Windows that runs or fetches other people's code.
+fn proxy(event: &SeenEvent) -> Option<Feature> {
+    if !event.is_start() {
+        return None;
+    }
+    let (image, command) = (event.image()?, event.get("CommandLine")?);
+    let (abuse, says) = proxies::abuse(image, event.get("OriginalFileName"), command)?;
+    let value = match abuse {
+        Abuse::Unusual => WEAK,
+        Abuse::Rare => STRONG,
+        Abuse::Telling => VERY_STRONG,
+    };
+    event.feature("program of Windows abused", Family::Content, value, &["CommandLine"], says)
+}

@@ -1,0 +1,282 @@
+//! The draft: the sum in words, with its evidence, its doubts and its question to a person.
+
+use std::collections::BTreeSet;
+
+use super::super::Brief;
+use super::feature::{Feature, STRONG};
+use super::score::{self, Score};
+use super::seen::{Seen, SeenEvent};
+use super::{answers, benign, containment, fingerprint, judgement};
+use crate::domain::alert::Alert;
+use crate::domain::draft::{Classification, Determination, Draft, HumanQuestion, Hypothesis, Stance, Unknown};
+use crate::domain::evidence::{Citation, Family, Strength, Weight};
+use crate::domain::ids::EvidenceId;
+use crate::domain::route::RoutePolicy;
+use crate::domain::taint;
+use crate::domain::verdict::{MOST_CITATIONS, probability_words};
+use crate::knowledge::paths;
+
+/// The verdict to submit on everything that was seen.
+pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
+    let features = score::without_void_fingerprints(judgement::features(seen, brief));
+    let score = Score::of(brief, &features);
+    let probability = score.probability;
+    let policy = RoutePolicy::default();
+    let harm = features.iter().find(|feature| feature.is_strong_act()).cloned();
+    let harmless = benign::explanation(seen, brief);
+    let classification = if probability >= policy.escalate_at && score.proves_harm(&features) {
+        Classification::TruePositive
+    } else if probability <= policy.close_at() && !harmless.is_empty() {
+        benign_class(&harmless)
+    } else {
+        Classification::Undetermined
+    };
+    let is_benign = is_benign(classification);
+    // The host of what decides, or else of the first alert.
+    let decisive = if is_benign { harmless.first() } else { harm.as_ref() };
+    let of_feature = decisive.and_then(|feature| seen.events.get(&feature.evidence)).map(|event| &event.view.host);
+    let host = of_feature.or_else(|| brief.alerts.first().map(|alert| &alert.host));
+    let host = host.map_or_else(String::new, ToString::to_string);
+    let unknowns = answers::unknowns(seen, brief);
+    let acts: &[Feature] = if is_benign { &harmless } else { &[] };
+    let citations = citations(seen, brief, acts, &features);
+    Draft {
+        classification,
+        determination: determination(classification, &features),
+        malicious_probability: probability,
+        self_reported: None,
+        headline: headline(classification, decisive, probability >= policy.escalate_at, &host),
+        story: story(classification, &score, &features, &unknowns),
+        techniques: techniques(brief, &citations, seen),
+        hypotheses: hypotheses(classification, harm.as_ref(), harmless.first()),
+        answers: answers::answers(seen, brief),
+        contradictions: contradictions(classification, &features),
+        containment: containment::wishes(classification, probability, &policy, seen, &features),
+        human_question: (!is_benign).then(|| question(classification, &host, seen, brief, &features, harm.as_ref())),
+        question_for_receiver: Some(
+            "How did it begin, what else did these processes do on these hosts, and is there an ordinary explanation?"
+                .into(),
+        ),
+        would_change: Some(would_change(&score, &features)),
+        unknowns,
+        citations,
+    }
+}
+
+/// The rule was wrong where only its keyword occurred, in Defender's own inventory; elsewhere it was right, and what it
+/// found was expected.
+fn benign_class(acts: &[Feature]) -> Classification {
+    match acts.iter().all(|act| act.name == fingerprint::DEFENDER_COLLECTION) {
+        true => Classification::FalsePositive,
+        false => Classification::InformationalExpectedActivity,
+    }
+}
+
+fn determination(classification: Classification, features: &[Feature]) -> Option<Determination> {
+    let families: BTreeSet<Family> = features.iter().filter(|f| f.value >= STRONG).map(|f| f.family).collect();
+    match classification {
+        Classification::TruePositive if families.len() >= 3 => Some(Determination::MultiStagedAttack),
+        Classification::TruePositive => Some(Determination::OtherThreat),
+        Classification::FalsePositive => Some(Determination::NotMalicious),
+        Classification::InformationalExpectedActivity => Some(Determination::LineOfBusiness),
+        Classification::Undetermined => None,
+    }
+}
+
+fn headline(classification: Classification, reason: Option<&Feature>, likely: bool, host: &str) -> String {
+    let text = match (classification, reason) {
+        (Classification::Undetermined, None) if likely => {
+            format!("{host}: its rules say likely malicious, and no act that was seen proves it")
+        }
+        (Classification::Undetermined, None) => format!("{host}: nothing seen decides this"),
+        (Classification::Undetermined, Some(feature)) => format!("{host}: not decided; {}", feature.says),
+        (_, Some(feature)) => format!("{host}: {}", feature.says),
+        (_, None) => host.to_owned(),
+    };
+    taint::shown(&text).chars().take(140).collect()
+}
+
+/// The three strongest reasons on each side and the decision in a sentence.
+fn story(classification: Classification, score: &Score, features: &[Feature], unknowns: &[Unknown]) -> String {
+    let side = |sign: f64| {
+        let reasons = features.iter().filter(|feature| feature.value * sign > 0.0).take(3);
+        reasons.map(|feature| format!("{} ({})", feature.says, feature.evidence)).collect::<Vec<_>>().join("; ")
+    };
+    let (harm, harmless) = (side(1.0), side(-1.0));
+    let mut text = format!(
+        "{}: {} ({:.1} %).",
+        classification.name(),
+        probability_words(score.probability),
+        score.probability * 100.0
+    );
+    let sides = [("For malicious", harm), ("For benign", harmless)];
+    for (name, reasons) in sides.into_iter().filter(|(_, reasons)| !reasons.is_empty()) {
+        text.push_str(&format!(" {name}: {reasons}."));
+    }
+    if let Some(first) = unknowns.first() {
+        text.push_str(&format!(" Not known: {}.", first.what));
+    }
+    taint::shown(&text)
+}
+
+/// What explains the alerts, the strongest features, then the alerts' own events: every verdict shows what fired.
+fn citations(seen: &Seen, brief: &Brief, acts: &[Feature], features: &[Feature]) -> Vec<Citation> {
+    let mut citations: Vec<Citation> = acts.iter().map(Feature::citation).collect();
+    for feature in features {
+        let known = acts.iter().any(|act| act.name == feature.name && act.evidence == feature.evidence);
+        if !known && citations.len() < MOST_CITATIONS - 2 {
+            citations.push(feature.citation());
+        }
+    }
+    citations.truncate(MOST_CITATIONS);
+    for alert in brief.alerts.iter() {
+        if citations.len() == MOST_CITATIONS {
+            break;
+        }
+        let Some(event) = seen.triggers.get(&alert.event).and_then(|id| seen.events.get(id)) else { continue };
+        if citations.iter().any(|citation| citation.evidence == event.id) {
+            continue;
+        }
+        let matched = alert.matched.iter().find(|quote| taint::shows_behaviour(&quote.field)).cloned();
+        let shown = matched
+            .or_else(|| ["CommandLine", "Image", "SourceImage"].iter().find_map(|name| event.quote(name)))
+            // A cleared log has neither program nor command: who did it is what there is to quote.
+            .or_else(|| event.view.fields.keys().find_map(|name| event.quote(name)))
+            .or_else(|| alert.matched.first().cloned());
+        citations.extend(shown.map(|quote| Citation {
+            evidence: event.id,
+            quotes: vec![quote],
+            says: "this matched the rule".into(),
+            weight: Weight::Neutral,
+            strength: Strength::Weak,
+            family: Family::Context,
+        }));
+    }
+    citations
+}
+
+fn techniques(brief: &Brief, citations: &[Citation], seen: &Seen) -> Vec<String> {
+    let cited: BTreeSet<EvidenceId> = citations.iter().map(|citation| citation.evidence).collect();
+    let of_cited =
+        brief.alerts.iter().filter(|alert| seen.triggers.get(&alert.event).is_some_and(|id| cited.contains(id)));
+    let ids: BTreeSet<String> = of_cited.flat_map(|alert| alert.rule.techniques()).collect();
+    ids.into_iter().collect()
+}
+
+fn hypotheses(classification: Classification, harm: Option<&Feature>, harmless: Option<&Feature>) -> Vec<Hypothesis> {
+    let evidence = |feature: Option<&Feature>| feature.map(|f| f.evidence).into_iter().collect::<Vec<_>>();
+    let stance = |is_true: bool, is_excluded: bool| match (is_true, is_excluded) {
+        (true, _) => Stance::Supported,
+        (false, true) => Stance::RuledOut,
+        (false, false) => Stance::Open,
+    };
+    let (malicious, benign) = (classification == Classification::TruePositive, is_benign(classification));
+    vec![
+        Hypothesis {
+            statement: "Somebody unauthorised acts on this host.".into(),
+            malicious: true,
+            stance: stance(malicious, benign),
+            evidence_for: evidence(harm),
+            evidence_against: evidence(harmless),
+        },
+        Hypothesis {
+            statement: "Software or administration does its ordinary work.".into(),
+            malicious: false,
+            // Strong signs of harm do not exclude an authorised test: only its owner can.
+            stance: stance(benign, false),
+            evidence_for: evidence(harmless),
+            evidence_against: evidence(harm),
+        },
+    ]
+}
+
+fn is_benign(classification: Classification) -> bool {
+    matches!(classification, Classification::FalsePositive | Classification::InformationalExpectedActivity)
+}
+
+fn contradictions(classification: Classification, features: &[Feature]) -> Vec<String> {
+    let against = |feature: &&Feature| match classification {
+        Classification::TruePositive => feature.value <= -STRONG,
+        Classification::FalsePositive | Classification::InformationalExpectedActivity => feature.value >= STRONG,
+        Classification::Undetermined => false,
+    };
+    features.iter().filter(against).map(|feature| feature.says.clone()).collect()
+}
+
+/// Asks about one event: the act that weighs most, or else what fired loudest. Host, account, program and time
+/// are all of that event, so that nobody is asked about something that never happened.
+fn question(
+    classification: Classification,
+    host: &str,
+    seen: &Seen,
+    brief: &Brief,
+    features: &[Feature],
+    harm: Option<&Feature>,
+) -> HumanQuestion {
+    let loudest = || {
+        let trigger = |alert: &&Alert| seen.triggers.get(&alert.event).and_then(|id| seen.events.get(id));
+        let seen_alerts = brief.alerts.iter().filter(|alert| trigger(alert).is_some());
+        seen_alerts.max_by_key(|alert| (alert.rule.level, std::cmp::Reverse(alert.time))).as_ref().and_then(trigger)
+    };
+    let suspicious = || {
+        let strongest = features.iter().filter(|feature| feature.value > 0.0 && feature.family != Family::Context);
+        let strongest = strongest.max_by(|one, other| one.value.total_cmp(&other.value))?;
+        seen.events.get(&strongest.evidence)
+    };
+    // What speaks for harm is asked about, not what is merely loud: to know the harmless half excuses nothing.
+    let act = harm.and_then(|feature| seen.events.get(&feature.evidence)).or_else(suspicious).or_else(loudest);
+    let what = act.map_or_else(|| format!("the activity on {host}"), asked_about);
+    let threat = classification == Classification::TruePositive;
+    let question = match (threat, harm) {
+        (true, _) => format!("Was {what} an authorised test or change? If not, what is contained?"),
+        (false, Some(feature)) => format!("Is {what} known to its owner ({})?", feature.says),
+        (false, None) => format!("Is {what} known to its owner?"),
+    };
+    let options: &[&str] = if threat {
+        &["authorised", "not authorised: contain", "not known: investigate further"]
+    } else {
+        &["known and expected", "not expected: investigate as a threat", "not known"]
+    };
+    HumanQuestion {
+        question: taint::shown(&question),
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+        default_if_silent: "the case stays on hold".into(),
+    }
+}
+
+/// `powershell.exe -nop … as CORP\\a.user on WKS-07 at 2026-01-02 03:04:05 UTC [E1]`.
+fn asked_about(event: &SeenEvent) -> String {
+    let view = &event.view;
+    let first = |fields: &[&str]| fields.iter().find_map(|field| view.get(field));
+    let did = first(&["CommandLine", "ImagePath", "ServiceFileName"]).map(str::to_owned);
+    let did = did.or_else(|| first(&["Image", "SourceImage", "NewProcessName"]).map(paths::base_name));
+    let did: String = did.unwrap_or_else(|| view.kind()).chars().take(140).collect();
+    let account = first(&["User", "SourceUser", "SubjectUserName"]);
+    let account = account.map_or_else(String::new, |account| format!(" as {account}"));
+    format!("`{did}`{account} on {} at {} UTC [{}]", view.host, view.time.strftime("%F %T"), event.id)
+}
+
+/// The smallest single change that would cross a threshold.
+fn would_change(score: &Score, features: &[Feature]) -> String {
+    let policy = RoutePolicy::default();
+    let crosses = |feature: &&Feature| {
+        // The one proof on which a machine closes: without it nothing is closed, whatever the odds.
+        if fingerprint::CLOSING.contains(&feature.name) {
+            return true;
+        }
+        let without = score::probability(score.total() - feature.value);
+        let band = |p: f64| (p >= policy.escalate_at, p <= policy.close_at());
+        band(without) != band(score.probability)
+    };
+    let smallest = features.iter().filter(crosses).min_by(|a, b| a.value.abs().total_cmp(&b.value.abs()));
+    match smallest {
+        Some(feature) if fingerprint::CLOSING.contains(&feature.name) => {
+            "another account, parent or command, or a child other than its own compiler and console".into()
+        }
+        Some(feature) => format!("without this it would be judged otherwise: {} ({})", feature.says, feature.evidence),
+        None if features.is_empty() => {
+            "any fact that shows what it did: so far only the rule's own level counts".into()
+        }
+        None => "no single fact that was seen decides it alone".into(),
+    }
+}

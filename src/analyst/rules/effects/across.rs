@@ -1,0 +1,300 @@
+//! Effects that only several events together show: written then run, sent then loaded, one step after another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::SignedDuration;
+
+use super::super::content;
+use super::super::feature::{Feature, MODERATE, STRONG, VERY_STRONG, WEAK};
+use super::super::seen::{Seen, SeenEvent};
+use crate::domain::event::SYSMON;
+use crate::domain::evidence::Family;
+use crate::knowledge::command::Capability;
+use crate::knowledge::{discovery, guid, paths, programs};
+
+/// Distinct questions in this time are somebody looking around (Elastic's burst).
+const BURST: SignedDuration = SignedDuration::from_mins(5);
+
+/// Features that several events make together.
+pub fn features(seen: &Seen) -> Vec<Feature> {
+    let found = [
+        written_then_run(seen),
+        written_then_loaded(seen),
+        stager_connected(seen),
+        injected_acts(seen),
+        recovery_steps(seen),
+        discovery_burst(seen),
+        tickets_harvested(seen),
+        service_ran(seen),
+        account_made_powerful(seen),
+        nothing_else(seen),
+    ];
+    found.into_iter().flatten().chain(remote_session(seen)).collect()
+}
+
+/// A program was written to disk and then started. People download and start programs; shells seldom do.
+fn written_then_run(seen: &Seen) -> Option<Feature> {
+    let starts: Vec<&SeenEvent> = seen.starts().collect();
+    let mut found = seen.events.values().filter(|event| event.view.is_sysmon(11)).filter_map(|written| {
+        let (file, writer) = (written.get("TargetFilename")?, written.image()?);
+        let run = starts.iter().find(|start| {
+            start.view.time >= written.view.time
+                && start.view.host == written.view.host
+                && start.image().is_some_and(|image| image.eq_ignore_ascii_case(file))
+        })?;
+        let foreign = programs::is_shell(writer)
+            || programs::is_proxy(writer)
+            || programs::is_reader(writer)
+            || writer.eq_ignore_ascii_case("system");
+        foreign.then_some(())?;
+        let says = format!(
+            "{} was written by {} ({}) and then started",
+            paths::base_name(file),
+            paths::base_name(writer),
+            written.id
+        );
+        run.feature("written, then run", Family::Effect, STRONG, &["Image"], says)
+    });
+    found.next()
+}
+
+/// A library was written and then loaded by a program of Windows.
+fn written_then_loaded(seen: &Seen) -> Option<Feature> {
+    let loads: Vec<&SeenEvent> = seen.events.values().filter(|event| event.view.is_sysmon(7)).collect();
+    seen.events.values().filter(|event| event.view.is_sysmon(11)).find_map(|written| {
+        let file = written.get("TargetFilename").filter(|file| file.to_lowercase().ends_with(".dll"))?;
+        let load = loads.iter().find(|load| {
+            let unsigned = load.get("Signed").is_none_or(|signed| signed.eq_ignore_ascii_case("false"));
+            unsigned
+                && load.view.time >= written.view.time
+                && load.view.host == written.view.host
+                && load.get("ImageLoaded").is_some_and(|library| library.eq_ignore_ascii_case(file))
+                && load.image().is_some_and(|image| paths::class(image) == paths::PathClass::System)
+        })?;
+        let says =
+            format!("{} was written ({}) and then loaded by a program of Windows", paths::base_name(file), written.id);
+        load.feature("written, then loaded", Family::Effect, STRONG, &["ImageLoaded", "Image"], says)
+            .map(Feature::active)
+    })
+}
+
+/// A concealed command that fetches or unwraps code has connected: what it was to fetch or obey has been reached.
+fn stager_connected(seen: &Seen) -> Option<Feature> {
+    let connections: Vec<&SeenEvent> = seen.related().filter(|event| event.view.is_sysmon(3)).collect();
+    seen.related().find_map(|event| {
+        let reading = content::reading(event)?;
+        let stages = reading.has(Capability::ExecuteInMemory)
+            && (reading.has(Capability::Download) || reading.has(Capability::Decode));
+        if !(reading.is_concealed() && (stages || reading.has(Capability::Download))) {
+            return None;
+        }
+        let process = event.process();
+        let connection = connections.iter().find(|connection| match process.is_empty() {
+            // A script block names its process by number only.
+            true => {
+                connection.view.host == event.view.host
+                    && connection.get("ProcessId").is_some()
+                    && connection.get("ProcessId") == event.view.writer_pid.as_deref()
+            }
+            false => connection.process() == process,
+        })?;
+        let address = connection.get("DestinationIp")?;
+        if is_loopback(address) {
+            return None;
+        }
+        let says = format!("the hidden command's process ({}) reached {address}", event.id);
+        connection
+            .feature("hidden command reached out", Family::Effect, STRONG, &["DestinationIp", "Image"], says)
+            .map(Feature::active)
+    })
+}
+
+fn is_loopback(address: &str) -> bool {
+    address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// What a thread was planted in then talked or started something, and had no business to.
+fn injected_acts(seen: &Seen) -> Option<Feature> {
+    let threads = seen.related().filter(|event| event.view.is_sysmon(8));
+    threads.filter(|thread| !super::super::fingerprint::is_system_thread(thread)).find_map(|thread| {
+        let target = thread.get("TargetProcessGuid").or_else(|| thread.get("TargetProcessGUID")).map(guid::folded)?;
+        let quiet = thread.get("TargetImage").is_some_and(programs::is_quiet);
+        let unbacked = thread.get("StartModule").is_none();
+        if !(quiet || unbacked) {
+            return None;
+        }
+        let acted = seen.events.values().find(|event| {
+            event.view.time >= thread.view.time
+                && (event.view.is_sysmon(3) && event.process() == target
+                    || event.view.is_sysmon(1) && event.names("ParentProcessGuid", &target))
+        })?;
+        let name = thread.get("TargetImage").map(paths::base_name).unwrap_or_default();
+        let did = if acted.view.is_sysmon(3) { "connected" } else { "started a program" };
+        let says = format!("{name}, in which a thread was planted ({}), then {did}", thread.id);
+        let fields: &[&str] =
+            if acted.view.is_sysmon(3) { &["DestinationIp", "Image"] } else { &["ParentImage", "Image"] };
+        acted.feature("injected program acts", Family::Effect, STRONG, fields, says).map(Feature::active)
+    })
+}
+
+/// Two and more ways of making recovery impossible: what precedes encryption.
+fn recovery_steps(seen: &Seen) -> Option<Feature> {
+    let mut steps: BTreeMap<String, (&SeenEvent, usize)> = BTreeMap::new();
+    for event in seen.related() {
+        let Some(reading) = content::reading(event).filter(|reading| reading.recovery_steps > 0) else { continue };
+        // The same command, told by a shell and by its child, is one step.
+        let command = reading.layers.first().map(|text| text.to_lowercase().replace('"', "")).unwrap_or_default();
+        let step = command.rsplit("/c ").next().unwrap_or(&command).trim().to_owned();
+        steps.entry(step).or_insert((event, reading.recovery_steps));
+    }
+    let total: usize = steps.values().map(|(_, count)| count).sum();
+    let (event, _) = steps.into_values().next_back()?;
+    let field = if event.get("CommandLine").is_some() { "CommandLine" } else { "ScriptBlockText" };
+    (total >= 2).then(|| {
+        let says = format!("{total} steps that make recovery impossible");
+        event.feature("recovery inhibited in steps", Family::Effect, VERY_STRONG, &[field], says).map(Feature::active)
+    })?
+}
+
+/// Distinct questions in five minutes from one parent or session.
+fn discovery_burst(seen: &Seen) -> Option<Feature> {
+    let asked: Vec<(&SeenEvent, &'static str)> = seen
+        .starts()
+        .filter_map(|start| {
+            Some((start, discovery::question(start.image()?, start.get("CommandLine").unwrap_or_default())?))
+        })
+        .collect();
+    let most = asked.iter().map(|(first, _)| {
+        let near = asked.iter().filter(|(other, _)| {
+            let after = other.view.time.duration_since(first.view.time);
+            other.view.host == first.view.host && after >= SignedDuration::ZERO && after <= BURST
+        });
+        (near.map(|(_, what)| *what).collect::<BTreeSet<_>>(), *first)
+    });
+    let (questions, first) = most.max_by_key(|(questions, _)| questions.len())?;
+    let value = match questions.len() {
+        0..=3 => return None,
+        4..=6 => MODERATE,
+        _ => STRONG,
+    };
+    let says = format!(
+        "{} questions within five minutes: {}",
+        questions.len(),
+        questions.into_iter().collect::<Vec<_>>().join(", ")
+    );
+    let field = if first.get("CommandLine").is_some() { "CommandLine" } else { "Image" };
+    first.feature("looks around", Family::Effect, value, &[field], says)
+}
+
+/// RC4 tickets of several services for one account within minutes.
+fn tickets_harvested(seen: &Seen) -> Option<Feature> {
+    let mut services: BTreeMap<&str, (BTreeSet<&str>, &SeenEvent)> = BTreeMap::new();
+    for event in seen.events.values().filter(|event| event.is_security(4769)) {
+        let weak = event
+            .get("TicketEncryptionType")
+            .is_some_and(|kind| matches!(kind.to_lowercase().as_str(), "0x17" | "0x18"));
+        let (Some(account), Some(service)) = (event.get("TargetUserName"), event.get("ServiceName")) else { continue };
+        if weak && !service.ends_with('$') && !service.eq_ignore_ascii_case("krbtgt") {
+            services.entry(account).or_insert_with(|| (BTreeSet::new(), event)).0.insert(service);
+        }
+    }
+    let (account, (names, event)) = services.into_iter().max_by_key(|(_, (names, _))| names.len())?;
+    (names.len() >= 3).then(|| {
+        let says = format!("{account} asked for RC4 tickets of {} services", names.len());
+        let fields = ["TargetUserName", "ServiceName", "TicketEncryptionType"];
+        event.feature("service tickets harvested", Family::Effect, VERY_STRONG, &fields, says).map(Feature::at_victim)
+    })?
+}
+
+/// The service that was installed was started.
+fn service_ran(seen: &Seen) -> Option<Feature> {
+    let installed = seen.events.values().filter(|event| event.view.code == 7045 || event.is_security(4697));
+    let commands: Vec<&str> =
+        installed.filter_map(|event| event.get("ImagePath").or_else(|| event.get("ServiceFileName"))).collect();
+    let plain = |text: &str| text.to_lowercase().replace(['"', ' '], "").replace("%comspec%", "cmd.exe");
+    seen.starts().find_map(|start| {
+        let by_services = start.parent().is_some_and(|parent| paths::base_name(parent) == "services.exe");
+        let ran = plain(start.get("CommandLine")?);
+        let same = |command: &&&str| {
+            let command = plain(command);
+            let shared: usize = command.len().min(ran.len()).min(60);
+            shared >= 12
+                && (ran.ends_with(&command)
+                    || command.ends_with(&ran)
+                    || ran.get(ran.len() - shared..) == command.get(command.len() - shared..))
+        };
+        let foul = super::is_interpreter(start.get("CommandLine")?) || start.image().is_some_and(paths::is_drop_zone);
+        (by_services && foul && commands.iter().any(|command| same(&command))).then(|| {
+            start.feature(
+                "new service started",
+                Family::Effect,
+                MODERATE,
+                &["CommandLine", "ParentImage"],
+                "the service that was installed was started",
+            )
+        })?
+    })
+}
+
+/// An account was made and made powerful.
+fn account_made_powerful(seen: &Seen) -> Option<Feature> {
+    let made = seen.events.values().find(|event| event.is_security(4720))?;
+    let joined = seen
+        .events
+        .values()
+        .find(|event| matches!(event.view.code, 4728 | 4732 | 4756) && event.view.channel == "Security")?;
+    let same = made.get("TargetSid").zip(joined.get("MemberSid")).is_some_and(|(one, other)| one == other);
+    same.then(|| {
+        joined.feature(
+            "new account made powerful",
+            Family::Effect,
+            MODERATE,
+            &["TargetUserName", "MemberSid"],
+            "a new account was given rights at once",
+        )
+    })?
+}
+
+/// The process ran in a session that another machine opened.
+fn remote_session(seen: &Seen) -> Option<Feature> {
+    let sessions: Vec<&SeenEvent> =
+        seen.events.values().filter(|event| event.is_security(4624) && event.get("LogonType") == Some("3")).collect();
+    seen.starts().find_map(|start| {
+        let session = start.get("LogonId")?;
+        let runs_commands = start
+            .image()
+            .is_some_and(|image| programs::is_shell(image) || programs::is_proxy(image) || paths::is_drop_zone(image));
+        let opened = sessions.iter().find(|event| {
+            event.view.host == start.view.host
+                && event.get("TargetLogonId").is_some_and(|id| id.eq_ignore_ascii_case(session))
+        })?;
+        let address = opened.get("IpAddress").filter(|address| !is_loopback(address))?;
+        let says = format!("a shell ran ({}) in a session that {address} opened over the network", start.id);
+        runs_commands.then(|| {
+            opened.feature(
+                "shell in a session from elsewhere",
+                Family::Network,
+                MODERATE,
+                &["IpAddress", "LogonType", "TargetUserName"],
+                says,
+            )
+        })?
+    })
+}
+
+/// No process that was looked at contacted anybody, while the sensor that would show it lived.
+fn nothing_else(seen: &Seen) -> Option<Feature> {
+    if seen.related().any(|event| event.view.is_sysmon(3)) {
+        return None;
+    }
+    let absence = seen.absences.iter().find(|absence| absence.channel == SYSMON && absence.code == 3)?;
+    Some(Feature {
+        name: "no network",
+        family: Family::Network,
+        value: -WEAK,
+        says: "no network event of the process is in the log, and the sensor reported before and after".into(),
+        evidence: absence.id,
+        quotes: vec![],
+        harm: super::super::feature::Harm::Latent,
+    })
+}

@@ -1,0 +1,253 @@
+//! Everything that the analyst was shown, and which of it belongs to the case.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{Brief, Turn};
+use super::feature::{Feature, Harm};
+use crate::domain::evidence::{Exhibit, Family, Quote};
+use crate::domain::ids::{EventId, EvidenceId};
+use crate::knowledge::{access_mask, guid, paths, programs};
+use crate::tools::answer::{Answer, Answered, ToolCall};
+use crate::tools::process_tree::Node;
+use crate::tools::view::EventView;
+
+/// A program that was seen opening so many different others to read them does so to all alike.
+const OPENS_EVERYTHING: usize = 6;
+
+/// An event that was shown, with the id under which it may be cited.
+#[derive(Debug, Clone)]
+pub struct SeenEvent {
+    /// The id.
+    pub id: EvidenceId,
+    /// What was shown.
+    pub view: EventView,
+    /// It belongs to the case: an alert's own event, or one of its processes, their relatives and sessions.
+    pub related: bool,
+}
+
+impl SeenEvent {
+    /// A field's value, if the event has it.
+    #[must_use]
+    pub fn get(&self, field: &str) -> Option<&str> {
+        self.view.get(field)
+    }
+
+    fn first(&self, fields: &[&str]) -> Option<&str> {
+        fields.iter().find_map(|field| self.view.get(field))
+    }
+
+    /// A process began: Sysmon 1 or Security 4688.
+    #[must_use]
+    pub fn is_start(&self) -> bool {
+        self.view.is_sysmon(1) || self.is_security(4688)
+    }
+
+    /// This is event `code` of the Security log.
+    #[must_use]
+    pub fn is_security(&self, code: u32) -> bool {
+        self.view.code == code && self.view.channel == "Security"
+    }
+
+    /// The acting or new program.
+    #[must_use]
+    pub fn image(&self) -> Option<&str> {
+        let fields: &[&str] =
+            if self.is_security(4688) { &["NewProcessName"] } else { &["Image", "SourceImage", "ProcessName"] };
+        self.first(fields)
+    }
+
+    /// The program that started it.
+    #[must_use]
+    pub fn parent(&self) -> Option<&str> {
+        self.first(&["ParentImage", "ParentProcessName"])
+    }
+
+    /// The acting process by Sysmon's id, folded; empty if it is not known.
+    #[must_use]
+    pub fn process(&self) -> String {
+        self.first(&["ProcessGuid", "SourceProcessGUID", "SourceProcessGuid"]).map(guid::folded).unwrap_or_default()
+    }
+
+    /// A field of the event names this process, which is folded and not empty.
+    #[must_use]
+    pub fn names(&self, field: &str, process: &str) -> bool {
+        !process.is_empty() && self.view.get(field).is_some_and(|named| guid::same(named, process))
+    }
+
+    /// A quote of one of its `event_data` fields, its first 300 characters.
+    #[must_use]
+    pub fn quote(&self, field: &str) -> Option<Quote> {
+        let value = self.view.get(field)?;
+        let value = value.chars().take(300).collect();
+        Some(Quote { field: format!("winlog.event_data.{field}"), value })
+    }
+
+    /// A feature shown by the named fields of this event.
+    #[must_use]
+    pub fn feature(
+        &self,
+        name: &'static str,
+        family: Family,
+        value: f64,
+        fields: &[&str],
+        says: impl Into<String>,
+    ) -> Option<Feature> {
+        let quotes: Vec<Quote> = fields.iter().filter_map(|field| self.quote(field)).collect();
+        let feature = |quotes| Feature {
+            name,
+            family,
+            value,
+            says: says.into(),
+            evidence: self.id,
+            quotes,
+            harm: Harm::default(),
+        };
+        (!quotes.is_empty()).then(|| feature(quotes))
+    }
+}
+
+/// A search that found nothing while the sensor was alive.
+#[derive(Debug, Clone)]
+pub struct SeenAbsence {
+    /// The id under which it may be cited.
+    pub id: EvidenceId,
+    /// The channel that was searched.
+    pub channel: String,
+    /// The code that was searched for.
+    pub code: u32,
+}
+
+/// Everything the analyst was shown.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Events by their evidence id.
+    pub events: BTreeMap<EvidenceId, SeenEvent>,
+    /// Counted absences.
+    pub absences: Vec<SeenAbsence>,
+    /// The evidence id of each alert's own event.
+    pub triggers: BTreeMap<EventId, EvidenceId>,
+    /// Calls that failed, with their reasons.
+    pub failures: Vec<(ToolCall, String)>,
+    /// All answers, for what is no event.
+    pub answers: Vec<std::sync::Arc<Answered>>,
+    /// Tool calls so far.
+    pub calls: usize,
+    /// Events whose process tree was shown.
+    pub trees: BTreeSet<EventId>,
+    /// Some answer left rows out, or some call failed: what was not shown may be what matters.
+    pub incomplete: bool,
+}
+
+impl Seen {
+    /// Collects what the turns showed.
+    #[must_use]
+    pub fn of(brief: &Brief, turns: &[Turn]) -> Self {
+        let mut seen = Self::default();
+        for turn in turns {
+            let Turn::Answers(answers) = turn else { continue };
+            for answered in answers {
+                seen.calls += 1;
+                seen.answers.push(answered.clone());
+                match &answered.outcome {
+                    Err(error) => {
+                        seen.incomplete = true;
+                        seen.failures.push((answered.call.clone(), error.to_string()));
+                    }
+                    Ok(answer) => seen.take(answered, answer),
+                }
+            }
+        }
+        let own = |event: &EventId| seen.events.values().find(|e| e.view.event == *event).map(|e| e.id);
+        seen.triggers = brief.alerts.iter().filter_map(|a| Some((a.event.clone(), own(&a.event)?))).collect();
+        for id in seen.triggers.values() {
+            if let Some(event) = seen.events.get_mut(id) {
+                event.related = true;
+            }
+        }
+        seen
+    }
+
+    fn take(&mut self, answered: &Answered, answer: &Answer) {
+        self.incomplete |= answer.cut > 0 || answer.header.total > answer.rows.len() as u64;
+        let arguments = &answered.call.arguments;
+        let mut strangers = BTreeSet::new();
+        if answered.call.tool == "process_tree" {
+            let event = arguments.get("event").and_then(|event| event.as_str());
+            self.trees.extend(event.map(EventId::new));
+            strangers = below_a_hub(answer);
+        }
+        let related = is_of_the_case(&answered.call);
+        for (id, view) in answered.seen() {
+            let related = related && !strangers.contains(&view.event);
+            // The view with more in it wins: get_event shows whole values, a tree cuts them.
+            let size = |view: &EventView| view.fields.values().map(String::len).sum::<usize>();
+            match self.events.get_mut(&id) {
+                None => drop(self.events.insert(id, SeenEvent { id, view: view.clone(), related })),
+                Some(known) => {
+                    known.related |= related;
+                    if size(view) > size(&known.view) {
+                        known.view = view.clone();
+                    }
+                }
+            }
+        }
+        let rows = answer.rows.iter().zip(&answered.evidence);
+        for (row, id) in rows {
+            if let (Some(Exhibit::Absence { absence }), Some(id)) = (&row.exhibit, id) {
+                self.absences.push(SeenAbsence { id: *id, channel: absence.channel.clone(), code: absence.code });
+            }
+        }
+    }
+
+    /// Events that belong to the case.
+    pub fn related(&self) -> impl Iterator<Item = &SeenEvent> {
+        self.events.values().filter(|event| event.related)
+    }
+
+    /// Starts of processes that belong to the case.
+    pub fn starts(&self) -> impl Iterator<Item = &SeenEvent> {
+        self.related().filter(|event| event.is_start())
+    }
+
+    /// The event behind an alert.
+    #[must_use]
+    pub fn trigger(&self, event: &EventId) -> Option<&SeenEvent> {
+        self.triggers.get(event).and_then(|id| self.events.get(id))
+    }
+
+    /// The start of a process, by Sysmon's folded id.
+    #[must_use]
+    pub fn start_of(&self, process: &str) -> Option<&SeenEvent> {
+        self.events.values().find(|event| event.view.is_sysmon(1) && event.names("ProcessGuid", process))
+    }
+
+    /// A process was seen opening many others to read their memory: it does so to all alike, as monitors do.
+    #[must_use]
+    pub fn opens_everything(&self, process: &str) -> bool {
+        let opened = self.events.values().filter(|event| event.view.is_sysmon(10) && event.process() == process);
+        let read = opened.filter(|event| event.get("GrantedAccess").is_some_and(access_mask::reads_memory));
+        let targets: BTreeSet<String> =
+            read.filter_map(|event| event.get("TargetImage")).map(paths::base_name).collect();
+        !process.is_empty() && targets.len() >= OPENS_EVERYTHING
+    }
+}
+
+/// The call asked for what belongs to the case, and not for what happened around it.
+fn is_of_the_case(call: &ToolCall) -> bool {
+    if call.tool != "search_winlog_events" {
+        return true;
+    }
+    let conditions = call.arguments.get("conditions").and_then(|all| all.as_array()).into_iter().flatten();
+    let mut fields = conditions.filter_map(|condition| condition.get("field")?.as_str());
+    // A process, or a logon session, by its id.
+    let ids = ["LogonId", "ProcessGuid", "ProcessGUID", "NewProcessId", "ProcessId", "ScriptBlockId"];
+    call.arguments.get("process").is_some() || fields.any(|field| ids.iter().any(|id| field.ends_with(id)))
+}
+
+/// Nodes below a tree's own process, if that is one under which nearly everything runs.
+fn below_a_hub(answer: &Answer) -> BTreeSet<EventId> {
+    let nodes: Vec<Node> = serde_json::from_value(answer.data.clone()).unwrap_or_default();
+    let of_hub = nodes.iter().any(|node| node.depth == 0 && programs::is_hub(&node.image));
+    let below = nodes.into_iter().filter(|node| of_hub && node.depth > 0);
+    below.map(|node| node.event).collect()
+}
