@@ -115,6 +115,9 @@ pub async fn play(scenario: &Scenario, rules: &Arc<RuleSet>) -> Result<ScenarioS
         cases: cases(scenario, &stores, &shared).await?,
         seconds,
     };
+    drop((shared, stores));
+    // What was stored can be large, and removing it takes a while. Should it fail, the system tidies up its own folder.
+    let _ = tokio::task::spawn_blocking(move || drop((folder, place))).await;
     Ok(ScenarioScore::of(&scenario.label, played))
 }
 
