@@ -9,15 +9,16 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::say::say;
-use super::{Verdict, render};
+use super::{Verdict, containment, render};
 use crate::detection::clock::ClockOffset;
 use crate::detection::read::Inputs;
 use crate::detection::sigma::{Detector, RuleSet};
-use crate::domain::case::{HoldQueue, Status};
+use crate::domain::case::Status;
+use crate::domain::containment::{Mode, Policy};
 use crate::domain::ids::CaseId;
 use crate::domain::taint;
 use crate::floor::assembly::{Stores, assemble};
@@ -29,8 +30,9 @@ use crate::floor::queries;
 use crate::floor::shared::Shared;
 use crate::floor::state_folder::StateFolder;
 use crate::floor::tree::Floor;
+use crate::floor::watching::{self, Happening, Happenings};
 use crate::ports::desk::DeskCase;
-use crate::scenarios::folder::{BASELINE, logs_in, write_baseline};
+use crate::scenarios::folder::{BASELINE, logs_in, put_office, write_baseline};
 use crate::scenarios::label::{Kind, Label};
 use crate::scenarios::{Background, Scenario};
 
@@ -50,7 +52,10 @@ const PLAYED: [&str; 8] = [
 /// The line to try next, on one's own machine.
 const NEXT: &str = "watchfloor triage C:\\Windows\\System32\\winevt\\Logs";
 
-/// Comments are told in their first line, cut at so many characters.
+/// How often the journal is looked at for what is new.
+const LOOK: Duration = Duration::from_millis(60);
+
+/// A line of what happens is cut at so many characters.
 const LONGEST_LINE: usize = 150;
 
 /// Where to.
@@ -75,19 +80,20 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         data.display(),
     ))?;
     let folder = StateFolder::take(&data)?;
-    let below = data.join("written-scenarios");
-    let prepared = tokio::task::spawn_blocking(move || prepare(&below)).await??;
+    let state = data.clone();
+    let prepared = tokio::task::spawn_blocking(move || prepare(&state)).await??;
     let stores = Stores::open(folder.path(), &Faults::default())?;
     let shared = assemble(&folder, stores.clone(), Faults::default()).await?;
+    // Isolations ask a person instead of being denied as in a dry run: nothing but a simulator can be isolated here.
+    shared.contain_by(Policy::of(Mode::Approve));
     remember(&shared, &prepared).await?;
 
-    let telling = tell(shared.clone());
+    let telling = tell(stores.clone());
     let floor = Floor::start(shared.clone()).await?;
     investigate(&shared, &prepared).await?;
     let rest = floor.at_rest().await;
     floor.stop().await;
-    // What was written last is told before the summary; a telling that broke tells nothing.
-    let _ = telling.stop().await;
+    telling.stop().await;
     rest?;
 
     let cases = queries::cases(&stores).await?;
@@ -137,7 +143,9 @@ struct Prepared {
     baseline: PathBuf,
 }
 
-fn prepare(below: &Path) -> Result<Prepared> {
+fn prepare(state: &Path) -> Result<Prepared> {
+    let below = &state.join("written-scenarios");
+    put_office(state)?;
     let (mut labels, mut acts) = (Vec::new(), Vec::new());
     for id in PLAYED {
         let scenario = Scenario::named(id)?;
@@ -177,36 +185,31 @@ async fn investigate(shared: &Arc<Shared>, prepared: &Prepared) -> Result<()> {
     Ok(())
 }
 
-/// Somebody who says, while the floor works, what is written into its cases.
+/// Somebody who says, while the floor works, who does what.
 struct Telling {
     task: JoinHandle<()>,
-    done: tokio::sync::oneshot::Sender<()>,
+    done: oneshot::Sender<()>,
 }
 
 impl Telling {
-    async fn stop(self) -> Result<(), tokio::task::JoinError> {
-        // It may have ended by itself, with the output.
+    async fn stop(self) {
+        // A telling that has ended by itself has nothing more to say.
         let _ = self.done.send(());
-        self.task.await
+        let _ = self.task.await;
     }
 }
 
-fn tell(shared: Arc<Shared>) -> Telling {
-    let mut written = shared.written_cases();
-    let (done, mut ending) = tokio::sync::oneshot::channel();
+fn tell(stores: Stores) -> Telling {
+    let (done, mut ending) = oneshot::channel();
     let task = tokio::spawn(async move {
         let mut told = Told::default();
         loop {
             tokio::select! {
                 _ = &mut ending => break,
-                case = written.recv() => match case {
-                    Ok(case) => told.tell(&shared, Some(case)).await,
-                    Err(RecvError::Lagged(_)) => told.tell(&shared, None).await,
-                    Err(RecvError::Closed) => break,
-                },
+                () = tokio::time::sleep(LOOK) => told.tell(&stores).await,
             }
         }
-        told.tell(&shared, None).await;
+        told.tell(&stores).await;
     });
     Telling { task, done }
 }
@@ -214,37 +217,69 @@ fn tell(shared: Arc<Shared>) -> Telling {
 /// What was said already.
 #[derive(Default)]
 struct Told {
-    comments: BTreeMap<CaseId, u32>,
+    place: u64,
     status: BTreeMap<CaseId, Status>,
 }
 
 impl Told {
-    /// Says what is new in a case, or in all. What cannot be read now is said at the end.
-    async fn tell(&mut self, shared: &Shared, only: Option<CaseId>) {
-        let Ok(cases) = shared.desk.list().await else { return };
-        for case in cases.iter().filter(|case| only.is_none_or(|only| only == case.id)) {
-            let Ok(comments) = shared.desk.comments(case.id).await else { continue };
-            let last = self.comments.entry(case.id).or_default();
-            for comment in comments.iter().filter(|comment| comment.number > *last) {
-                let author = comment.comment.author.split(" (").next().unwrap_or_default();
-                let first = comment.comment.text.lines().next().unwrap_or_default();
+    /// Says what is new in the journal, and which statuses the case desk shows. What cannot be read is not told.
+    async fn tell(&mut self, stores: &Stores) {
+        while let Ok(Happenings { place, lines }) = watching::since(stores, Some(self.place)).await {
+            for told in condensed(lines) {
                 // Whoever stopped reading misses it.
-                let _ = say(line(author, case.id, first));
+                let _ = say(told);
             }
-            *last = comments.last().map_or(*last, |comment| comment.number);
+            if place == std::mem::replace(&mut self.place, place) {
+                break;
+            }
+        }
+        for case in stores.desk.list().await.unwrap_or_default() {
             let known = self.status.insert(case.id, case.state.status);
-            if known != Some(case.state.status) && case.state.status != Status::New {
-                let _ = say(line("Writer", case.id, &format!("status `{}` is written and read back", status(case))));
+            if known != Some(case.state.status) && !matches!(case.state.status, Status::New | Status::InProgress) {
+                let _ = say(line("Writer", Some(case.id), &format!("wrote `{}` and read it back", status(&case))));
             }
         }
     }
 }
 
-fn line(who: &str, case: CaseId, what: &str) -> String {
+/// Lines for a person: what a tier asks one after another is one line, and alerts that join are left out.
+fn condensed(happenings: Vec<Happening>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut asked: BTreeMap<(CaseId, String), Vec<String>> = BTreeMap::new();
+    let flush = |key: &(CaseId, String), asked: &mut BTreeMap<_, Vec<String>>, lines: &mut Vec<String>| {
+        if let Some(tools) = asked.remove(key) {
+            lines.push(line(&key.1, Some(key.0), &format!("asks {}", tools.join(", "))));
+        }
+    };
+    for Happening { case, who, kind, what, .. } in happenings {
+        match (case, what.strip_prefix("asks ")) {
+            (Some(case), Some(tool)) if kind == "begun" || kind == "taken" => {
+                let tools = asked.entry((case, who)).or_default();
+                if !tools.iter().any(|known| known == tool) {
+                    tools.push(tool.to_owned());
+                }
+            }
+            _ if kind == "joined" || kind == "concluded" => {}
+            (case, _) => {
+                if let Some(case) = case {
+                    let keys: Vec<_> = asked.keys().filter(|(of, _)| *of == case).cloned().collect();
+                    keys.iter().for_each(|key| flush(key, &mut asked, &mut lines));
+                }
+                lines.push(line(&who, case, &what));
+            }
+        }
+    }
+    let keys: Vec<_> = asked.keys().cloned().collect();
+    keys.iter().for_each(|key| flush(key, &mut asked, &mut lines));
+    lines
+}
+
+fn line(who: &str, case: Option<CaseId>, what: &str) -> String {
     let what = taint::shown(what);
     let cut: String = what.chars().take(LONGEST_LINE).collect();
     let rest = if cut.len() < what.len() { "…" } else { "" };
-    format!("{who:<11} {case:<6} {cut}{rest}", case = case.to_string())
+    let case = case.map_or_else(String::new, |case| case.to_string());
+    format!("{who:<11} {case:<6} {cut}{rest}")
 }
 
 fn status(case: &DeskCase) -> String {
@@ -300,23 +335,20 @@ fn most_telling(cases: &[DeskCase]) -> Option<&DeskCase> {
     closed.max_by_key(|case| case.state.title.contains("Script block")).or_else(|| cases.first())
 }
 
-/// What waits for a person.
+/// What waits for a person, with the command that answers it.
 fn pending(cases: &[DeskCase], data: &Path) -> String {
-    let waits =
-        |case: &&DeskCase| case.state.hold.as_ref().is_some_and(|hold| hold.cause.queue() == HoldQueue::NeedsDecision);
-    let Some((case, proposal)) =
-        cases.iter().filter(waits).find_map(|case| Some((case, case.state.proposals.first()?)))
-    else {
-        return "Nothing waits for a decision of yours.".to_owned();
+    let waiting = cases.iter().flat_map(|case| case.state.proposals.iter().map(move |proposal| (case, proposal)));
+    let is_waiting = |(_, proposal): &(&DeskCase, &Value)| text(proposal, "decision") == "waiting";
+    let Some((case, proposal)) = waiting.clone().find(is_waiting) else {
+        return "No isolation waits for a word of yours.\n".to_owned();
     };
+    let commands = containment::commands(proposal, data);
     format!(
-        "Waiting for a person: {} asks for this (the EDR is simulated):\n  {}\nRead why: watchfloor cases show {} --data {}\n",
+        "{} of {} waits for a person ({}, simulated EDR):\n  {}\nThis answers it, and makes a simulated lease:\n  {}\n",
+        text(proposal, "action").replace('_', " "),
+        taint::shown(text(proposal, "host")),
         case.id,
-        taint::shown(&proposal.to_string()),
-        case.id,
-        data.display(),
+        taint::shown(text(proposal, "answer")),
+        commands.first().map_or("", String::as_str),
     )
 }
-
-/// So long a demonstration may take; a test holds it to that.
-pub const LONGEST: Duration = Duration::from_secs(60);

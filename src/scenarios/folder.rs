@@ -18,6 +18,12 @@ use crate::detection::read::{EventLog, ReadError};
 /// The scenarios that come with the program.
 static SHIPPED: Dir = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
 
+/// What the office's people say of it, by the files' names in a scenario's or a floor's folder.
+const OFFICE: [(&str, &str); 2] = [
+    ("context/office.toml", include_str!("../../scenarios/office/context.toml")),
+    ("devices.toml", include_str!("../../scenarios/office/devices.toml")),
+];
+
 /// The label's file.
 const LABEL: &str = "label.json";
 
@@ -118,18 +124,14 @@ impl Scenario {
     /// As [`Scenario::materialise`].
     pub fn unpack(&self, below: &Path) -> Result<PathBuf, ScenarioError> {
         let folder = below.join(&self.label.id);
-        let refused = |path: &Path| {
-            let path = path.display().to_string();
-            move |source| ScenarioError::File { path, source }
-        };
         if std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(ScenarioError::Occupied(folder.display().to_string()));
         }
-        for (path, content) in &self.files {
-            let path = folder.join(path);
-            let within = path.parent().unwrap_or(&folder);
-            std::fs::create_dir_all(within).map_err(refused(within))?;
-            std::fs::write(&path, content).map_err(refused(&path))?;
+        let office = if self.label.background.is_some() { &OFFICE[..] } else { &[] };
+        let office = office.iter().map(|(path, text)| (Path::new(path), text.as_bytes()));
+        let own = self.files.iter().map(|(path, content)| (path.as_path(), content.as_ref()));
+        for (path, content) in office.chain(own) {
+            put(&folder.join(path), content)?;
         }
         Ok(folder)
     }
@@ -150,6 +152,52 @@ pub fn write_baseline(background: Background, logs: &[PathBuf], file: &Path) -> 
         out.finish()?.flush()
     };
     write().map_err(|source| ScenarioError::File { path: file.display().to_string(), source })
+}
+
+/// Gets a floor's folder ready for a scenario that names a background: what the office's people say of it is put
+/// there, and the background, unless it lies in the scenario's folder already. Gives the background's file, if it was
+/// made.
+///
+/// # Errors
+/// When the label or the events cannot be read, or the floor's folder cannot be written.
+pub fn furnish(scenario: &Path, state: &Path) -> Result<Option<PathBuf>, ScenarioError> {
+    /// Of a label that anybody wrote, this much.
+    #[derive(serde::Deserialize)]
+    struct Named {
+        background: Option<Background>,
+    }
+    let file = scenario.join(LABEL);
+    let text = std::fs::read(&file).map_err(refused(&file))?;
+    let label: Named = serde_json::from_slice(&text)
+        .map_err(|source| ScenarioError::Label { file: file.display().to_string(), source })?;
+    let Some(background) = label.background else { return Ok(None) };
+    put_office(state)?;
+    if scenario.join(BASELINE).is_file() {
+        return Ok(None);
+    }
+    let made = state.join(BASELINE);
+    write_baseline(background, &logs_in(scenario)?, &made)?;
+    Ok(Some(made))
+}
+
+/// Puts what the office's people say of it into a floor's folder: context, and what its EDR knows of its devices.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn put_office(state: &Path) -> Result<(), ScenarioError> {
+    OFFICE.iter().try_for_each(|(path, text)| put(&state.join(path), text.as_bytes()))
+}
+
+fn refused(path: &Path) -> impl FnOnce(io::Error) -> ScenarioError {
+    let path = path.display().to_string();
+    move |source| ScenarioError::File { path, source }
+}
+
+fn put(path: &Path, content: &[u8]) -> Result<(), ScenarioError> {
+    if let Some(within) = path.parent() {
+        std::fs::create_dir_all(within).map_err(refused(within))?;
+    }
+    std::fs::write(path, content).map_err(refused(path))
 }
 
 /// The logs of a scenario's folder: `events.*`, by name.

@@ -1,4 +1,4 @@
-//! The invented office, read from `scenarios/office.toml`: its machines, its people, the programs they use, and what
+//! The invented office, read from `scenarios/office/office.toml`: its machines, its people, the programs they use, and what
 //! follows from their names: hashes, process ids, the session somebody opens on a morning.
 //!
 //! Acts are written with the same derivations, so that a program has one hash and a morning one session, whoever tells.
@@ -16,7 +16,8 @@ pub const DAY: i64 = 86_400_000;
 /// The office.
 pub static OFFICE: LazyLock<Office> = LazyLock::new(|| {
     // Compiled in; a test reads it.
-    let mut office: Office = toml::from_str(include_str!("../../scenarios/office.toml")).expect("the office is TOML");
+    let mut office: Office =
+        toml::from_str(include_str!("../../scenarios/office/office.toml")).expect("the office is TOML");
     office.by_image = office.programs.iter().enumerate().map(|(at, found)| (found.image.to_lowercase(), at)).collect();
     office
 });
