@@ -8,11 +8,13 @@ pub mod config;
 pub mod detection;
 pub mod domain;
 pub mod evidence;
+pub mod experiment;
 #[cfg(test)]
 mod fixtures;
 pub mod floor;
 pub mod journal;
 pub mod knowledge;
 pub mod ports;
+pub mod scenarios;
 pub mod telemetry;
 pub mod tools;

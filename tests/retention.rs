@@ -4,6 +4,14 @@ mod support;
 
 use serde_json::Value;
 use support::program::State;
+use support::world::{World, alert, event};
+use watchfloor::domain::alert::{Correlated, Severity};
+use watchfloor::domain::event::SYSMON;
+use watchfloor::domain::ids::EventId;
+use watchfloor::floor::retention::{cited, prune};
+use watchfloor::journal::alert_log::AlertLog;
+use watchfloor::ports::clock::Clock;
+use watchfloor::ports::events::retention::RetentionPolicy;
 
 /// Every event that an alert, a verdict or a thread of the folder's cases points at is still there.
 fn assert_threads_lead_somewhere(state: &State, cases: &Value) {
@@ -56,4 +64,21 @@ fn a_folder_without_cases_and_a_bound_without_unit_are_refused_with_the_remedy()
     let state = State::new();
     state.run(&["events", "prune", "--older-than", "1d"]).expect_refusal(&["holds no cases yet", "triage"]);
     state.run(&["events", "prune", "--older-than", "90"]).expect_refusal(&["90d"]);
+}
+
+#[tokio::test]
+async fn what_a_correlation_counted_is_kept_with_what_completed_it() {
+    let seen = |id: &str, seconds| event(id, seconds, "WKS-1", (SYSMON, 1), Value::Object(Default::default()));
+    let world = World::with(vec![seen("first", 1), seen("idle", 2), seen("p-WKS-1", 3)]).await;
+    let mut counted = alert("WKS-1", Severity::Medium);
+    counted.correlated = Correlated::new(vec![EventId::new("first"), EventId::new("p-WKS-1")]);
+    let log = AlertLog::open(world.journal()).await.expect("it is read");
+    log.receive(vec![counted], world.clock.now()).await.expect("it is stored");
+
+    let kept = cited(&world.stores).await.expect("it is read");
+    assert_eq!(kept.iter().map(EventId::as_str).collect::<Vec<_>>(), ["first", "p-WKS-1"]);
+    let all = RetentionPolicy { before: Some(jiff::Timestamp::MAX), ..RetentionPolicy::default() };
+    let pruned = prune(&world.stores, &all).await.expect("it is pruned");
+    assert_eq!((pruned.removed, pruned.kept), (1, 2));
+    assert!(world.stores.events.get(&EventId::new("first")).await.expect("it is read").is_some());
 }

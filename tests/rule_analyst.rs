@@ -1,8 +1,11 @@
 //! The built-in analyst on the written scenario and on its twins: the same alert, the opposite truth.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 
 const SCENARIO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/first-look/events.ndjson");
@@ -16,9 +19,13 @@ struct Judged {
 
 impl Judged {
     fn of(text: &str) -> Self {
+        Self::of_file(text.as_bytes())
+    }
+
+    fn of_file(content: &[u8]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("events.ndjson");
-        std::fs::write(&file, text).expect("it is written");
+        std::fs::write(&file, content).expect("it is written");
         let data = folder.path().join("state");
         let ran = watchfloor(&["triage", &file.display().to_string(), "--json"], &data);
         let report = serde_json::from_slice(&ran.stdout).expect("the report is JSON");
@@ -146,6 +153,91 @@ fn a_harmless_process_that_goes_on_or_runs_what_another_wrote_is_not_closed() {
     let other = line.replace("\\\\SenseIR.exe", "\\\\other.exe");
     assert_ne!(line, other);
     assert_eq!(Judged::of(&text.replace(line, &other)).status("WKS-07"), "on_hold");
+}
+
+/// The reason a case on hold gives for not being closed.
+fn assert_held_for(judged: &Judged, reason: &str) {
+    assert_eq!(judged.status("WKS-07"), "on_hold", "{reason}");
+    let state = &judged.case("WKS-07")["case"]["state"];
+    let missing = state["hold"]["missing"].as_array().expect("a list");
+    let says = |missing: &Value| missing["what"].as_str().is_some_and(|what| what.contains(reason));
+    assert!(missing.iter().any(says), "{reason}: {missing:?}");
+}
+
+/// The record on WKS-07 that has these texts, changed by hand into another one.
+fn another(text: &str, texts: &[&str], change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> String {
+    let fits = |line: &&str| line.contains("WKS-07") && texts.iter().all(|text| line.contains(text));
+    let line = text.lines().find(fits).expect("the scenario has it");
+    let mut record: serde_json::Map<String, Value> = serde_json::from_str(line).expect("a record");
+    record["RecordNumber"] = 99_010.into();
+    change(&mut record);
+    format!("{text}{}\n", Value::Object(record))
+}
+
+/// The harmless process of the scenario.
+const HARMLESS: &str = "{b52d0f3e-781a-6afd-4a01-000000000700}";
+
+#[test]
+fn what_others_do_to_the_harmless_process_and_what_it_does_besides_keep_the_machine_from_closing() {
+    let text = scenario();
+    let opened = another(&text, &["\"EventID\":10,"], |record| {
+        record["UtcTime"] = "2026-11-18 10:04:12.000".into();
+        record["SourceImage"] = "C:\\Users\\Public\\a.exe".into();
+        record["TargetImage"] = "C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe".into();
+        record["TargetProcessGUID"] = HARMLESS.to_uppercase().into();
+        record["GrantedAccess"] = "0x1fffff".into();
+    });
+    assert_held_for(&Judged::of(&opened), "opened the process");
+    let resolved = another(&text, &["\"EventID\":5,", HARMLESS], |record| {
+        record["EventID"] = 22.into();
+        record.insert("QueryName".into(), "files.example".into());
+    });
+    assert_held_for(&Judged::of(&resolved), "resolved a name");
+    let child = another(&text, &["\"EventID\":5,", HARMLESS], |record| {
+        record["EventID"] = 4688.into();
+        record["Channel"] = "Security".into();
+        record["ProcessId"] = "0x104c".into();
+        record.insert("NewProcessName".into(), "C:\\Tools\\a.exe".into());
+    });
+    assert_held_for(&Judged::of(&child), "names the process as its parent");
+    let nowhere = another(&text, &["\"EventID\":5,", HARMLESS], |record| {
+        record["EventID"] = 11.into();
+        record.insert("TargetFilename".into(), "C:\\a.txt".into());
+        record.remove("Hostname");
+    });
+    assert_held_for(&Judged::of(&nowhere), "names another machine, or none");
+    let short = another(&text, &["\"EventID\":11,", "DataCollection"], |record| {
+        record["Image"] = "C:\\Users\\Public\\a.exe".into();
+        record["TargetFilename"] = "C:\\PROGRA~3\\MICROS~1\\WINDOW~2\\DATACO~1\\8812~1\\5C0E8A~1.PS1".into();
+    });
+    assert_held_for(&Judged::of(&short), "may have written the script");
+}
+
+#[test]
+fn a_blind_sensor_and_a_log_with_losses_keep_the_machine_from_closing() {
+    let text = scenario();
+    let without = |part: &str| -> String {
+        let lines = text.lines().filter(|line| !(line.contains("WKS-07") && line.contains(part)));
+        lines.map(|line| format!("{line}\n")).collect()
+    };
+    for (part, what) in
+        [("\"EventID\":3,", "Sysmon 3"), ("\"EventID\":10,", "Sysmon 8 or 10"), ("\"EventID\":13,", "Sysmon 12 to 14")]
+    {
+        assert_held_for(&Judged::of(&without(part)), what);
+    }
+    let line = text.lines().find(|line| line.contains("WKS-07")).expect("a record");
+    for lossy in [
+        format!("{text}{}\n", &line[..line.len() / 2]),
+        format!("{text}{}\n", line.replacen('{', "{\"Hostname\":\"WKS-08\",", 1)),
+    ] {
+        assert_held_for(&Judged::of(&lossy), "was not read whole");
+    }
+    // All of it and more in an archive that lost its end.
+    let mut archive = GzEncoder::new(Vec::new(), Compression::fast());
+    archive.write_all(text.repeat(4).as_bytes()).expect("it is packed");
+    let archive = archive.finish().expect("it is packed");
+    assert_eq!(Judged::of_file(&archive).status("WKS-07"), "resolved", "the same log, whole");
+    assert_held_for(&Judged::of_file(&archive[..archive.len() - 2_000]), "was not read whole");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::driver::{Driver, Stop, queue, rank};
 use super::investigation::Investigation;
-use super::{Brief, comments, mandatory};
+use super::{Brief, closing, comments, mandatory};
 use crate::domain::alert::{Alert, Severity};
 use crate::domain::case::Transition;
 use crate::domain::containment::Proposal;
@@ -14,7 +14,7 @@ use crate::domain::ids::{CaseId, ProposalId};
 use crate::domain::route::{CaseFacts, MandatoryHuman, Route, Tier, route};
 use crate::domain::verdict::Verdict;
 use crate::journal::alert_log::AlertLog;
-use crate::journal::case_log::CaseLog;
+use crate::journal::case_log::{CaseLog, Proposed};
 use crate::journal::case_stream::{Batch, CaseStream};
 use crate::journal::effects::comment;
 use crate::journal::entry::CaseEntry;
@@ -37,7 +37,10 @@ impl Investigation<'_> {
         }
         mandatory.extend(run.stream().log().reserved);
         let severity = alerts.iter().map(|alert| alert.rule.level).max().unwrap_or(Severity::Medium);
-        let facts = CaseFacts { tier, severity, mandatory, taint };
+        let damaged = driver.alerts.damaged_logs();
+        let obstacles =
+            closing::obstacles(driver.events.as_ref(), brief.watermark, &verdict.explained(), &damaged).await?;
+        let facts = CaseFacts { tier, severity, mandatory, taint, obstacles };
         let routed = route(&verdict, &facts, &driver.policy);
         spans::record_verdict(&span, verdict.classification().name());
         let mut batch = Batch::default();
@@ -119,8 +122,10 @@ fn to_gate(case: CaseId, severity: Severity) -> QueueChange {
 
 /// Proposals for what the verdict wishes and nobody has proposed yet.
 fn proposals(log: &CaseLog, verdict: &Verdict) -> Vec<CaseEntry> {
-    let known =
-        |action, host: &_| log.proposals.iter().any(|p| p.proposal.action == action && p.proposal.host == *host);
+    // What lapsed because the moment had passed may be asked again; what a rule or a person refused may not.
+    let stands = |p: &Proposed| p.standing.as_ref().is_none_or(|standing| !standing.may_be_asked_again());
+    let is_known = |p: &Proposed, action, host: &_| p.proposal.action == action && p.proposal.host == *host;
+    let known = |action, host: &_| log.proposals.iter().any(|p| is_known(p, action, host) && stands(p));
     let wishes = verdict.words().containment.iter().filter(|wish| !known(wish.action, &wish.host));
     let first = u32::try_from(log.proposals.len()).unwrap_or(u32::MAX) + 1;
     let proposals = wishes.zip(first..).map(|(wish, number)| CaseEntry::Proposed {

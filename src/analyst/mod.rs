@@ -18,6 +18,7 @@ use crate::ports::events::Watermark;
 use crate::tools::answer::{Answered, ToolCall};
 
 pub mod agent;
+mod closing;
 pub mod comments;
 mod conclusion;
 pub mod driver;

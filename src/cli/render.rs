@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::domain::case::{HoldQueue, Status};
 use crate::domain::taint;
+use crate::domain::words::{agreeing, counted, excerpt};
 use crate::floor::queries::{CaseThread, MOST_ALERTS};
 use crate::ports::desk::DeskCase;
 
@@ -63,14 +64,15 @@ pub fn table(cases: &[DeskCase]) -> String {
     }
     let waiting = |queue| {
         let waits = |case: &&&DeskCase| case.state.hold.as_ref().is_some_and(|hold| hold.cause.queue() == queue);
-        cases.iter().filter(waits).count()
+        cases.iter().filter(waits).count() as u64
     };
+    let needing = |number, what: &str| format!("{number} {} {what}", agreeing(number, "needs", "need"));
     let count = |status| cases.iter().filter(|case| case.state.status == status).count();
     format!(
-        "{table}\n{} cases: {} need a decision, {} need information, {} resolved on proof.\n",
-        cases.len() - count(Status::Merged),
-        waiting(HoldQueue::NeedsDecision),
-        waiting(HoldQueue::NeedsInformation),
+        "{table}\n{}: {}, {}, {} resolved on proof.\n",
+        counted((cases.len() - count(Status::Merged)) as u64, "case"),
+        needing(waiting(HoldQueue::NeedsDecision), "a decision"),
+        needing(waiting(HoldQueue::NeedsInformation), "information"),
         count(Status::Resolved),
     )
 }
@@ -95,13 +97,13 @@ pub fn thread(thread: &CaseThread) -> String {
     let state = &case.state;
     let hosts: Vec<String> = state.hosts.iter().map(|host| taint::shown(&host.to_string())).collect();
     let mut out = format!(
-        "{} · {} · {} · {}\n{} · {} alerts · trace {}\n",
+        "{} · {} · {} · {}\n{} · {} · trace {}\n",
         case.id,
         taint::shown(&state.title),
         state.severity,
         status(case),
         hosts.join(", "),
-        state.alerts,
+        counted(state.alerts, "alert"),
         state.trace,
     );
     if !state.roles.is_empty() {
@@ -148,8 +150,8 @@ pub fn thread(thread: &CaseThread) -> String {
         out.push_str("\nAlso looked at\n");
     }
     for exhibit in other {
-        let line: String = taint::shown(&exhibit.text).chars().take(240).collect();
-        out.push_str(&format!("  [{}] {line}\n", exhibit.id));
+        let line = taint::shown(&exhibit.text);
+        out.push_str(&format!("  [{}] {}\n", exhibit.id, excerpt(&line, 240)));
     }
     out
 }
@@ -167,8 +169,8 @@ fn evidence(verdict: &Value) -> String {
             out.push_str(&format!("       {} {} {}\n", text(item, "time"), text(item, "host"), text(item, "kind")));
         }
         for quote in quotes {
-            let value: String = taint::shown(text(quote, "value")).chars().take(200).collect();
-            out.push_str(&format!("       {} = {value}\n", text(quote, "field")));
+            let value = taint::shown(text(quote, "value"));
+            out.push_str(&format!("       {} = {}\n", text(quote, "field"), excerpt(&value, 200)));
         }
     }
     out

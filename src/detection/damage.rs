@@ -202,6 +202,15 @@ impl Damage {
         self.cut_short.as_deref()
     }
 
+    /// What is missing or was not read word for word, if anything. A long value is whole where events are asked for, and
+    /// ordinary logs have them.
+    #[must_use]
+    pub fn loss(&self) -> Option<String> {
+        let mut lost = self.clone();
+        lost.flawed.remove(&Flaw::LongValue);
+        (!lost.is_none()).then(|| lost.to_string())
+    }
+
     /// Nothing was wrong.
     #[must_use]
     pub fn is_none(&self) -> bool {
@@ -225,5 +234,26 @@ impl fmt::Display for Damage {
         parts.extend(self.flawed.iter().map(|(flaw, tally)| part(flaw, tally)));
         parts.extend(self.cut_short.clone());
         f.write_str(&if parts.is_empty() { "no damage".to_owned() } else { parts.join("; ") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_no_loss_and_everything_else_is() {
+        let place = Place::Line(7);
+        let mut long = Damage::default();
+        long.note(place, Flaw::LongValue, "70,000 bytes");
+        assert_eq!(long.loss(), None);
+        let mut twice = long.clone();
+        twice.note(place, Flaw::RepeatedName, "`Image`");
+        assert!(twice.loss().is_some_and(|loss| loss.contains("a name stands twice") && !loss.contains("64 KiB")));
+        let mut broken = long.clone();
+        broken.count(place, Broken::new(Fault::NotJson, "a brace is missing"));
+        let mut cut = long;
+        cut.cut_short(Some(place), "unexpected end of the archive");
+        assert!(broken.loss().is_some() && cut.loss().is_some());
     }
 }

@@ -63,19 +63,26 @@ impl Shape {
     /// The shape of a record, if it is a known one.
     #[must_use]
     pub fn of(record: &Map<String, Value>) -> Option<Self> {
-        // The order matters only for records that bear the marks of two shapes: the more telling marks come first.
-        [
-            (Self::Nxlog, nxlog::recognises as fn(&Map<String, Value>) -> bool),
-            (Self::Evtx, evtx::recognises),
+        let nested = [
+            (Self::Evtx, evtx::recognises as Recognises),
             (Self::Winlogbeat, winlogbeat::recognises),
             (Self::Winlogbeat6, winlogbeat6::recognises),
+        ];
+        Self::flat(record).or_else(|| first(nested, record))
+    }
+
+    /// The shape of a record whose header stands beside the event's own data. It is looked for before any other: who
+    /// logs an event names its data, and in such a record a name like `winlog.channel` is data and no header.
+    fn flat(record: &Map<String, Value>) -> Option<Self> {
+        // The order matters only for records that bear the marks of two shapes: the more telling marks come first.
+        let flat = [
+            (Self::Nxlog, nxlog::recognises as Recognises),
             (Self::Sentinel, sentinel::recognises),
             (Self::Exporter, exporter::recognises),
             (Self::GetWinEvent, get_winevent::recognises),
             (Self::SysmonArray, sysmon_array::recognises),
-        ]
-        .into_iter()
-        .find_map(|(shape, recognises)| recognises(record).then_some(shape))
+        ];
+        first(flat, record)
     }
 
     fn parts(self, record: &Map<String, Value>) -> Result<Parts<'_>, Broken> {
@@ -92,6 +99,13 @@ impl Shape {
     }
 }
 
+/// Whether a record is of a shape.
+type Recognises = fn(&Map<String, Value>) -> bool;
+
+fn first<const N: usize>(shapes: [(Shape, Recognises); N], record: &Map<String, Value>) -> Option<Shape> {
+    shapes.into_iter().find_map(|(shape, recognises)| recognises(record).then_some(shape))
+}
+
 /// Turns a raw record into an event. `clock` is added to the record's time where no sensor wrote its own UTC.
 ///
 /// A record that Elasticsearch or OpenSearch wrapped into a hit is taken out of it: the same record found twice, or in
@@ -101,11 +115,11 @@ impl Shape {
 /// When the shape is unknown, or the record has no usable time, event id or channel.
 pub fn normalise(record: &Map<String, Value>, origin: Origin, clock: ClockOffset) -> Result<Event, Broken> {
     let (record, hit) = match record.get("_source") {
-        Some(Value::Object(source)) => (source, Some(record)),
+        Some(Value::Object(source)) if Shape::flat(record).is_none() => (source, Some(record)),
         _ => (record, None),
     };
     let id = event_id(record);
-    let record = match winlogbeat::has_dotted_names(record) {
+    let record = match Shape::flat(record).is_none() && winlogbeat::has_dotted_names(record) {
         true => Cow::Owned(winlogbeat::with_branches(record)),
         false => Cow::Borrowed(record),
     };

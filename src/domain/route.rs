@@ -9,6 +9,7 @@ use super::alert::Severity;
 use super::case::{Hold, HoldCause};
 use super::draft::{Classification, HumanQuestion};
 use super::evidence::{Family, Strength};
+use super::obstacle::Obstacle;
 use super::taint::Taint;
 use super::verdict::{Conclusion, Verdict};
 
@@ -81,6 +82,8 @@ pub struct CaseFacts {
     pub mandatory: Vec<MandatoryHuman>,
     /// Text in the evidence that speaks to its reader.
     pub taint: Option<Taint>,
+    /// What stands against a machine closing it.
+    pub obstacles: Vec<Obstacle>,
 }
 
 /// Why a person must decide, whatever the verdict says.
@@ -219,6 +222,13 @@ pub fn route(verdict: &Verdict, facts: &CaseFacts, policy: &RoutePolicy) -> Rout
                 let because = format!("coverage {coverage:.2} < {:.2}", policy.close_coverage);
                 return routed(hold(HoldCause::InsufficientTelemetry), "too_little_covered", because);
             }
+            if let Some(first) = facts.obstacles.first() {
+                let mut hold = self::hold(verdict, cause_of(&facts.obstacles));
+                hold.missing.splice(0..0, facts.obstacles.iter().map(Obstacle::missing));
+                let more = facts.obstacles.len() - 1;
+                let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+                return routed(Route::Hold(hold), "not_all_explained", format!("{}{more}", first.says()));
+            }
             let resolution = MachineResolution { classification: verdict.classification() };
             let because =
                 format!("{} ≤ close_at {}, coverage {coverage:.2}", percent(probability), percent(policy.close_at()));
@@ -232,6 +242,12 @@ fn escalate(verdict: &Verdict) -> Route {
     let question =
         asked.unwrap_or_else(|| "How did it begin, what else did it touch, and does the judgement hold?".into());
     Route::Escalate { question }
+}
+
+/// What was seen against the explanation weighs more than what could not be seen.
+fn cause_of(obstacles: &[Obstacle]) -> HoldCause {
+    let is_seen = |obstacle: &Obstacle| matches!(obstacle, Obstacle::Unexplained(_));
+    if obstacles.iter().any(is_seen) { HoldCause::ConflictingEvidence } else { HoldCause::InsufficientTelemetry }
 }
 
 /// A hold that asks what the verdict asks, or else what its cause asks.
@@ -265,7 +281,7 @@ mod tests {
     use crate::domain::verdict::tests::{draft, harm, harmless, judged};
 
     fn facts(tier: Tier) -> CaseFacts {
-        CaseFacts { tier, severity: Severity::Medium, mandatory: vec![], taint: None }
+        CaseFacts { tier, severity: Severity::Medium, mandatory: vec![], taint: None, obstacles: vec![] }
     }
 
     fn benign() -> Verdict {
@@ -292,6 +308,24 @@ mod tests {
         assert_eq!(route(&contradicted, &facts(Tier::One), &covered).rule, "contradicted");
         let loud = CaseFacts { severity: Severity::High, ..facts(Tier::One) };
         assert_eq!(route(&benign(), &loud, &covered).rule, "severity_above_medium");
+    }
+
+    #[test]
+    fn what_nobody_explained_or_could_have_seen_is_held_with_its_sentence() {
+        let covered = RoutePolicy { close_coverage: 0.0, ..RoutePolicy::default() };
+        let unseen = || Obstacle::Unseen("no connections are reported".into());
+        let seen = || Obstacle::Unexplained("a thread was planted".into());
+        for (obstacles, cause, because) in [
+            (vec![unseen()], HoldCause::InsufficientTelemetry, "no connections are reported"),
+            (vec![unseen(), seen()], HoldCause::ConflictingEvidence, "no connections are reported (and 1 more)"),
+        ] {
+            let says: Vec<String> = obstacles.iter().map(|obstacle| obstacle.says().to_owned()).collect();
+            let routed = route(&benign(), &CaseFacts { obstacles, ..facts(Tier::One) }, &covered);
+            assert_eq!((routed.rule, routed.because.as_str()), ("not_all_explained", because));
+            let Route::Hold(hold) = routed.route else { panic!("{:?}", routed.route) };
+            assert_eq!(hold.cause, cause);
+            assert!(hold.missing.iter().map(|missing| &missing.what).zip(&says).all(|(what, says)| what == says));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::draft::{Classification, Confidence, Determination, Draft, HumanQuestion, Stance, Unknown, YesNoUnknown};
 use super::evidence::{Evidence, Family, Strength, Weight};
-use super::ids::EvidenceId;
+use super::ids::{EventId, EvidenceId};
 
 /// At most this many citations are shown with a verdict.
 pub const MOST_CITATIONS: usize = 12;
@@ -277,6 +277,23 @@ impl Verdict {
     #[must_use]
     pub fn evidence(&self) -> &[Evidence] {
         &self.evidence
+    }
+
+    /// The events whose harmless explanation the verdict rests on, none if it is not benign.
+    #[must_use]
+    pub fn explained(&self) -> Vec<&EventId> {
+        let proof = match &self.conclusion {
+            Conclusion::InformationalExpectedActivity { proof, .. } | Conclusion::FalsePositive { proof, .. } => {
+                &proof.0
+            }
+            Conclusion::TruePositive { .. } | Conclusion::Undetermined { .. } => return vec![],
+        };
+        let proving = self.evidence.iter().filter(|item| proof.contains(&item.id()));
+        let mut events: Vec<&EventId> =
+            proving.filter_map(Evidence::seen).map(super::evidence::VerifiedEvidence::event).collect();
+        events.sort();
+        events.dedup();
+        events
     }
 
     /// What is not known.

@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::faults::{AbortingJournal, Faults};
+use super::gatekeeper::Hands;
 use super::shared::Shared;
 use super::state_folder::StateFolder;
 use crate::adapters::embedded::Limits;
 use crate::adapters::embedded::cases::EmbeddedDesk;
+use crate::adapters::embedded::edr::EmbeddedEdr;
 use crate::adapters::embedded::events::EmbeddedEvents;
 use crate::adapters::embedded::journal::EmbeddedJournal;
 use crate::analyst::agent::{Agent, AgentError};
@@ -17,6 +19,7 @@ use crate::domain::route::{RoutePolicy, Tier};
 use crate::journal::alert_log::AlertLog;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::desk::CaseDesk;
+use crate::ports::edr::Devices;
 use crate::ports::events::EventStore;
 use crate::ports::journal::{Journal, JournalError};
 use crate::ports::storage::StorageError;
@@ -32,6 +35,10 @@ pub struct Stores {
     pub events: Arc<dyn EventStore>,
     /// The case desk.
     pub desk: Arc<dyn CaseDesk>,
+    /// The EDR's devices.
+    pub devices: Arc<dyn Devices>,
+    /// What acts on them. Only the gatekeeper can use it.
+    pub hands: Hands,
 }
 
 impl Stores {
@@ -46,11 +53,10 @@ impl Stores {
             Some(appends) => Arc::new(AbortingJournal::new(journal, appends)),
             None => journal,
         };
-        Ok(Self {
-            journal,
-            events: Arc::new(EmbeddedEvents::open_within(folder, limits)?),
-            desk: Arc::new(EmbeddedDesk::open_within(folder, limits)?),
-        })
+        let events: Arc<dyn EventStore> = Arc::new(EmbeddedEvents::open_within(folder, limits)?);
+        let desk = Arc::new(EmbeddedDesk::open_within(folder, limits)?);
+        let edr = Arc::new(EmbeddedEdr::open_within(folder, limits, events.clone(), Arc::new(SystemClock))?);
+        Ok(Self { journal, events, desk, devices: edr.clone(), hands: Hands::new(edr) })
     }
 }
 
@@ -88,7 +94,7 @@ pub async fn assemble_with(
     tier1: Arc<dyn Analyst>,
     tier2: Arc<dyn Analyst>,
 ) -> Result<Arc<Shared>, AssemblyError> {
-    let Stores { journal, events, desk } = stores;
+    let Stores { journal, events, desk, devices, hands } = stores;
     let registry = Registry::standard();
     let policy = RoutePolicy::default();
     let seat =
@@ -103,5 +109,5 @@ pub async fn assemble_with(
         events,
         clock,
     };
-    Ok(Arc::new(Shared::new(driver, desk, faults, name)))
+    Ok(Arc::new(Shared::new(driver, desk, (devices, hands), faults, name)))
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::assembly::Stores;
 use super::people::{self, Request};
+use super::{gate_view, retention, watching};
 use crate::domain::alert::Severity;
 use crate::domain::entity::HostName;
 use crate::domain::event::kind_name;
@@ -18,10 +19,11 @@ use crate::journal::audit;
 use crate::journal::case_stream::{self, CaseStream};
 use crate::journal::effects::{DESK, DeskEffect};
 use crate::journal::outcomes::{self, RuleOutcomes};
+use crate::journal::words::Word;
 use crate::ports::desk::{Comment, DeskCase, DeskError};
 use crate::ports::events::EventQuery;
 use crate::ports::events::coverage::History;
-use crate::ports::events::retention::Size;
+use crate::ports::events::retention::{RetentionPolicy, Size};
 use crate::ports::events::tally::{Dimension, Grouping, Tally, TallyQuery};
 use crate::ports::journal::JournalError;
 use crate::ports::storage::StorageError;
@@ -52,11 +54,36 @@ pub enum Query {
     },
     /// What people said that cases were, by rule.
     Outcomes,
-    /// Not a question: a person's request.
-    Say {
+    /// A person says something of cases.
+    Tell {
         /// What is asked for.
         request: Request,
     },
+    /// What retention would remove.
+    WouldPrune {
+        /// By this policy, as a dry run whatever it says.
+        policy: RetentionPolicy,
+    },
+    /// Every proposal that the gatekeeper decided.
+    Matters,
+    /// A person speaks to the gatekeeper.
+    Say {
+        /// What is said.
+        said: Word,
+    },
+    /// What happened after a place of the journal.
+    Watch {
+        /// The place; without one, where the journal ends.
+        after: Option<u64>,
+    },
+}
+
+impl Query {
+    /// Its answer takes as long as there are events or records.
+    #[must_use]
+    pub const fn reads_everything(&self) -> bool {
+        matches!(self, Self::VerifyAudit | Self::CheckJournal | Self::EventStats | Self::WouldPrune { .. })
+    }
 }
 
 /// A case with its thread.
@@ -267,9 +294,15 @@ pub async fn answer(stores: &Stores, query: &Query) -> Result<Value, QueryError>
         Query::EventStats => json!(event_stats(stores).await?),
         Query::Search { words } => json!(search(stores, words).await?),
         Query::Outcomes => json!(outcomes(stores).await?),
-        Query::Say { request } => {
+        Query::Tell { request } => {
             let told = people::say(stores, request.clone(), Timestamp::now()).await;
             json!(told.map_err(|error| QueryError::Refused(error.to_string()))?)
         }
+        Query::WouldPrune { policy } => {
+            json!(retention::prune(stores, &RetentionPolicy { dry_run: true, ..*policy }).await?)
+        }
+        Query::Matters => json!(gate_view::matters(stores).await?),
+        Query::Say { said } => json!(gate_view::say(stores, said).await?),
+        Query::Watch { after } => json!(watching::since(stores, *after).await?),
     })
 }

@@ -1,6 +1,6 @@
 //! The stream of alerts: every source appends here, intake reads from here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -25,6 +25,14 @@ pub enum AlertEntry {
         /// What had arrived.
         watermark: Watermark,
     },
+    /// A log was read to its end: what is missing of it, if anything. The newest word on a log counts, so that reading
+    /// it again whole mends it.
+    LogRead {
+        /// The log, by the name it was given.
+        log: String,
+        /// What is missing or was not read word for word.
+        damage: Option<String>,
+    },
     /// An entry of a later version.
     #[serde(other)]
     Unknown,
@@ -35,6 +43,7 @@ pub struct AlertLog {
     journal: Arc<dyn Journal>,
     known: Mutex<HashMap<AlertId, Arc<Alert>>>,
     end: Mutex<End>,
+    damaged: Mutex<BTreeMap<String, String>>,
 }
 
 /// What the stream ends with, as far as it matters to [`AlertLog::caught_up`].
@@ -65,13 +74,21 @@ impl AlertLog {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn open(journal: Arc<dyn Journal>) -> Result<Self, JournalError> {
-        let log = Self { journal, known: Mutex::default(), end: Mutex::default() };
-        let entries = log.read(0).await?.entries;
+        let log = Self { journal, known: Mutex::default(), end: Mutex::default(), damaged: Mutex::default() };
+        let AlertRows { entries, damaged } = log.read(0).await?;
+        // It may have been the word on a damaged log.
+        if let Some(damage) = damaged.first() {
+            log.keep_damage("the journal of alerts".into(), Some(damage.to_string()));
+        }
         if let Some((_, _, AlertEntry::CaughtUp { watermark })) = entries.last() {
             log.end().caught_up = Some((0, *watermark));
         }
         let known = entries.into_iter().filter_map(|(_, _, entry)| match entry {
             AlertEntry::Arrived { alert } => Some((alert.id.clone(), Arc::from(alert))),
+            AlertEntry::LogRead { log: name, damage } => {
+                log.keep_damage(name, damage);
+                None
+            }
             AlertEntry::CaughtUp { .. } | AlertEntry::Unknown => None,
         });
         let known = known.collect();
@@ -125,6 +142,37 @@ impl AlertLog {
         Ok(())
     }
 
+    /// Records what is missing of a log that was read to its end; of a whole log nothing, unless it was damaged before.
+    ///
+    /// # Errors
+    /// When the journal refuses.
+    pub async fn log_read(&self, log: &str, damage: Option<String>, at: Timestamp) -> Result<(), JournalError> {
+        if self.damaged_logs().get(log) == damage.as_ref() {
+            return Ok(());
+        }
+        let entry = AlertEntry::LogRead { log: log.to_owned(), damage: damage.clone() };
+        self.end().arrivals += 1;
+        let appended = self.append(std::iter::once(entry), at).await;
+        self.end().arrivals += 1;
+        appended?;
+        self.keep_damage(log.to_owned(), damage);
+        Ok(())
+    }
+
+    /// The logs of which something is missing, with what it is.
+    #[must_use]
+    pub fn damaged_logs(&self) -> BTreeMap<String, String> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep_damage(&self, log: String, damage: Option<String>) {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        match damage {
+            Some(damage) => drop(damaged.insert(log, damage)),
+            None => drop(damaged.remove(&log)),
+        }
+    }
+
     fn end(&self) -> MutexGuard<'_, End> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -136,6 +184,7 @@ impl AlertLog {
                 kind: match entry {
                     AlertEntry::Arrived { .. } => "arrived",
                     AlertEntry::CaughtUp { .. } => "caught_up",
+                    AlertEntry::LogRead { .. } => "log_read",
                     AlertEntry::Unknown => "unknown",
                 }
                 .into(),

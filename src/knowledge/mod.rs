@@ -4,6 +4,7 @@ pub mod access_mask;
 pub mod canonical;
 pub mod command;
 pub mod fingerprints;
+pub mod guid;
 pub mod paths;
 pub mod programs;
 pub mod template;

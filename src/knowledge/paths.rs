@@ -53,6 +53,20 @@ pub fn base_name(path: &str) -> String {
     path.trim_matches('"').rsplit(['\\', '/']).next().unwrap_or(path).to_lowercase()
 }
 
+/// Two spellings may be of one file, whatever leads to it: `\\?\`, a share, a device, a link. So the name decides, with
+/// or without a stream behind it; of a short name (`ABCDEF~1.PS1`) nothing is left of the long one but its ending.
+#[must_use]
+pub fn may_be_the_same_file(one: &str, other: &str) -> bool {
+    let (one, other) = (base_name(one), base_name(other));
+    let ending = |name: &str| name.rsplit_once('.').map(|(_, ending)| ending.chars().take(3).collect::<String>());
+    let is_short_for = |short: &str, long: &str| {
+        let (name, stream) = short.split_once(':').unwrap_or((short, ""));
+        name.contains('~') && (ending(name) == ending(long) || !stream.is_empty())
+    };
+    let begins = |longer: &str, shorter: &str| !shorter.is_empty() && longer.starts_with(shorter);
+    begins(&one, &other) || begins(&other, &one) || is_short_for(&one, &other) || is_short_for(&other, &one)
+}
+
 /// The class of a path. `..` is never resolved: such a path is unusual by itself.
 #[must_use]
 pub fn class(path: &str) -> PathClass {
@@ -118,5 +132,29 @@ mod tests {
             assert_eq!(class(path), expected, "{path}");
         }
         assert_eq!(base_name("\"C:\\A\\B.EXE\""), "b.exe");
+    }
+
+    #[test]
+    fn one_file_has_many_spellings() {
+        let file = "C:\\ProgramData\\Vendor Tools\\Run\\0a1b-2c3d.ps1";
+        for same in [
+            "c:\\programdata\\vendor tools\\run\\0A1B-2C3D.PS1",
+            "\\\\?\\C:\\ProgramData\\Vendor Tools\\Run\\0a1b-2c3d.ps1",
+            "\\\\localhost\\c$\\ProgramData\\Vendor Tools\\Run\\0a1b-2c3d.ps1",
+            "\\\\127.0.0.1\\C$\\ProgramData\\Vendor Tools\\Run\\0a1b-2c3d.ps1",
+            "C:\\PROGRA~3\\VENDOR~1\\Run\\0a1b-2c3d.ps1",
+            "C:\\PROGRA~3\\VENDOR~1\\Run\\0A1B-2~1.PS1",
+            "\\Device\\HarddiskVolume3\\ProgramData\\Vendor Tools\\Run\\0a1b-2c3d.ps1",
+            "C:/ProgramData/Vendor Tools/Run/0a1b-2c3d.ps1",
+            "C:\\ProgramData\\Vendor Tools\\Run\\0a1b-2c3d.ps1::$DATA",
+            "C:\\ProgramData\\Vendor Tools\\Run\\0A1B-2~1.PS1::$DATA",
+            "C:\\ProgramData\\Vendor Tools\\Run\\0a1b-2c3d.ps1. .",
+        ] {
+            assert!(may_be_the_same_file(same, file) && may_be_the_same_file(file, same), "{same}");
+        }
+        for other in ["C:\\ProgramData\\Vendor Tools\\Run\\other.ps1", "C:\\Users\\a\\~$letter.docx", "", "C:\\a~1.tmp"]
+        {
+            assert!(!may_be_the_same_file(other, file), "{other}");
+        }
     }
 }

@@ -25,6 +25,9 @@ const PROXIES: [&str; 16] = [
     "control.exe",
 ];
 
+/// The compiler and the console that PowerShell starts for itself.
+const OWN_CHILDREN_OF_POWERSHELL: [&str; 3] = ["conhost.exe", "csc.exe", "cvtres.exe"];
+
 /// Programs that show what somebody else sent.
 const READERS: [&str; 13] = [
     "winword.exe",
@@ -142,6 +145,13 @@ pub fn reads_lsass_by_trade(image: &str) -> bool {
         && defender.iter().any(|folder| folded.starts_with(folder))
         && !folded.contains("..");
     by_windows || by_defender
+}
+
+/// A program of Windows that PowerShell starts for itself, whatever script it runs.
+#[must_use]
+pub fn is_own_child_of_powershell(image: &str) -> bool {
+    OWN_CHILDREN_OF_POWERSHELL.contains(&base_name(image).as_str())
+        && matches!(class(image), PathClass::System | PathClass::Windows)
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ use crate::domain::entity::HostName;
 use crate::domain::event::{Event, SYSMON};
 use crate::domain::ids::EventId;
 use crate::domain::taint;
+use crate::domain::words::excerpt;
+use crate::knowledge::guid;
 use crate::ports::events::{EventQuery, Kind};
 
 /// See the module.
@@ -183,7 +185,7 @@ impl Tree<'_> {
 }
 
 fn is(event: &Event, name: &str, value: &str) -> bool {
-    event.data(name).is_some_and(|stored| stored.eq_ignore_ascii_case(value))
+    event.data(name).is_some_and(|stored| guid::same(stored, value))
 }
 
 fn observed(creation: &Event, depth: i32) -> Node {
@@ -216,7 +218,7 @@ fn present(nodes: Vec<(Node, Event)>) -> Answer {
             Known::Observed => "",
             Known::Inferred => " (inferred: its creation was not logged)",
         };
-        let command: String = node.command_line.as_deref().unwrap_or(&node.image).chars().take(160).collect();
+        let command = excerpt(node.command_line.as_deref().unwrap_or(&node.image), 160);
         let time = event.time.strftime("%T");
         let text = format!("{indent}{time} {} — {}{how}", taint::shown(&node.image), taint::shown(&command));
         let view = EventView::row(event, IN_A_ROW);

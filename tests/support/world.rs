@@ -59,19 +59,27 @@ pub fn event(id: &str, seconds: i64, host: &str, (channel, code): (&str, u32), d
     }
 }
 
-/// A process creation `p-HOST` and its connection `n-HOST`.
+/// A process creation `p-HOST` and its end, another's connection `n-HOST`, and before and after them what shows that
+/// the machine was watched.
 pub fn activity(host: &str, command_line: &str) -> Vec<Event> {
     let guid = format!("{{{host}}}");
     let process = json!({
         "Image": "C:\\Tools\\tool.exe", "CommandLine": command_line, "IntegrityLevel": "Medium",
-        "User": "CORP\\a.user", "ProcessGuid": guid, "ParentProcessGuid": "{0}",
+        "User": "CORP\\a.user", "ProcessGuid": guid, "ProcessId": "4242", "ParentProcessGuid": "{0}",
         "ParentImage": "C:\\Windows\\explorer.exe",
     });
-    let connection = json!({"Image": "C:\\Tools\\tool.exe", "ProcessGuid": guid, "DestinationIp": "192.0.2.1"});
-    vec![
+    let other = format!("{{other-{host}}}");
+    let connection = json!({"Image": "C:\\Tools\\other.exe", "ProcessGuid": other, "DestinationIp": "192.0.2.1"});
+    let mut events = vec![
         event(&format!("p-{host}"), 100, host, (SYSMON, 1), process),
         event(&format!("n-{host}"), 110, host, (SYSMON, 3), connection),
-    ]
+        event(&format!("e-{host}"), 120, host, (SYSMON, 5), json!({"ProcessGuid": guid})),
+    ];
+    for (seconds, code) in [-600, 3_600].into_iter().flat_map(|at| [1, 3, 10, 11, 13].map(|code| (at, code))) {
+        let data = json!({"Image": "C:\\Windows\\System32\\svchost.exe", "ProcessGuid": "{1}"});
+        events.push(event(&format!("w{seconds}-{code}-{host}"), seconds, host, (SYSMON, code), data));
+    }
+    events
 }
 
 /// The alert `a-HOST` on the event `p-HOST`.

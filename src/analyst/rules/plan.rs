@@ -11,7 +11,7 @@ use crate::domain::alert::Alert;
 use crate::domain::entity::Entity;
 use crate::domain::event::SYSMON;
 use crate::domain::route::Tier;
-use crate::knowledge::paths;
+use crate::knowledge::{guid, paths};
 use crate::tools::answer::ToolCall;
 
 /// How wide a tier looks.
@@ -85,7 +85,7 @@ pub fn second_look(brief: &Brief, seen: &Seen) -> Move {
         let around = |before, after| (view.time - before, view.time + after);
         let process = view.get("ProcessGuid").or_else(|| view.get("SourceProcessGUID"));
         if let Some(process) = process.filter(|_| processes.len() < width.processes)
-            && processes.insert(process.to_uppercase())
+            && processes.insert(guid::folded(process))
         {
             let window = around(width.before, width.after);
             calls.extend(effects_of(view.host.as_str(), process, window));

@@ -19,7 +19,7 @@ use crate::domain::ids::EvidenceId;
 use crate::domain::route::RoutePolicy;
 use crate::domain::taint;
 use crate::domain::verdict::{MOST_CITATIONS, probability_words};
-use crate::knowledge::paths::{self, PathClass};
+use crate::knowledge::{guid, paths, programs};
 
 /// The verdict to submit on everything that was seen.
 pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
@@ -71,9 +71,6 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
 /// How long a script block may be logged after its process began.
 const SCRIPT_RUNS: SignedDuration = SignedDuration::from_mins(10);
 
-/// What the compiler and the console that PowerShell starts for itself are called.
-const OWN_CHILDREN: [&str; 3] = ["conhost.exe", "csc.exe", "cvtres.exe"];
-
 /// The harmless activity is what every alert of the case is about, and everything that was to be seen of it was
 /// seen. One known harmless source in a case says nothing of the other alerts in it; an answer that was cut
 /// short, a script in several parts, a child that does not belong to it: each leaves the case to a person.
@@ -97,15 +94,14 @@ fn explains_all(feature: &Feature, seen: &Seen, brief: &Brief) -> bool {
 /// The process is over: what it would have done later cannot be missed.
 fn has_ended(act: &SeenEvent, seen: &Seen) -> bool {
     let process = act.view.get("ProcessGuid");
-    process.is_some()
-        && seen.events.values().any(|event| event.view.is_sysmon(5) && event.view.get("ProcessGuid") == process)
+    seen.events.values().any(|event| event.view.is_sysmon(5) && names(event, "ProcessGuid", process))
 }
 
 /// Nobody but the program that runs the script was seen to write it.
 fn was_written_by_its_parent(act: &SeenEvent, seen: &Seen, script: Option<&str>) -> bool {
     let is_script = |event: &&SeenEvent| {
         let file = event.view.get("TargetFilename");
-        matches!((file, script), (Some(file), Some(script)) if file.eq_ignore_ascii_case(script))
+        matches!((file, script), (Some(file), Some(script)) if paths::may_be_the_same_file(file, script))
     };
     let mut writers = seen.events.values().filter(|event| event.view.is_sysmon(11)).filter(is_script);
     let parent = act.view.get("ParentImage").unwrap_or_default();
@@ -129,20 +125,16 @@ fn is_script_of(block: &SeenEvent, act: &SeenEvent, script: Option<&str>) -> boo
 
 fn has_only_own_children(act: &SeenEvent, seen: &Seen) -> bool {
     let parent = act.view.get("ProcessGuid");
-    let of_act = |event: &&SeenEvent| {
-        // One source writes GUIDs in braces and capitals, another does not.
-        let plain = |guid: &str| guid.trim_matches(['{', '}']).to_ascii_uppercase();
-        event.view.is_sysmon(1)
-            && parent.is_some()
-            && event.view.get("ParentProcessGuid").map(plain) == parent.map(plain)
-    };
-    seen.events.values().filter(of_act).all(|child| {
-        child.view.get("Image").is_some_and(|image| {
-            let class = paths::class(image);
-            OWN_CHILDREN.contains(&paths::base_name(image).as_str())
-                && matches!(class, PathClass::System | PathClass::Windows)
-        })
-    })
+    let of_act = |event: &&SeenEvent| event.view.is_sysmon(1) && names(event, "ParentProcessGuid", parent);
+    seen.events
+        .values()
+        .filter(of_act)
+        .all(|child| child.view.get("Image").is_some_and(programs::is_own_child_of_powershell))
+}
+
+/// A field of the event names this process; one source writes GUIDs in braces and capitals, another does not.
+fn names(event: &SeenEvent, field: &str, process: Option<&str>) -> bool {
+    event.view.get(field).zip(process).is_some_and(|(named, process)| guid::same(named, process))
 }
 
 fn determination(classification: Classification, features: &[Feature]) -> Option<Determination> {
@@ -465,3 +457,6 @@ fn would_change(score: &Score, features: &[Feature]) -> String {
         None => "no single fact that was seen decides it alone".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

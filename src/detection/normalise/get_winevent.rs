@@ -12,7 +12,7 @@ pub(super) fn recognises(record: &Map<String, Value>) -> bool {
     names_an_event
         && record.contains_key("TimeCreated")
         && !record.contains_key("@timestamp")
-        && !record.contains_key("EventData")
+        && (!record.contains_key("EventData") || record.contains_key("Hostname"))
 }
 
 pub(super) fn parts(record: &Map<String, Value>) -> Result<Parts<'_>, Broken> {

@@ -40,11 +40,12 @@ impl<'a> Restored<'a> {
     }
 
     /// Puts a text under a name that is missing.
-    fn put(&mut self, name: &str, text: Option<String>) {
-        if let Some(text) = text
+    fn put(&mut self, name: &str, value: Option<String>) {
+        if let Some(value) = value
             && !self.data.contains_key(name)
         {
-            self.data.insert(name.to_owned(), Value::String(text));
+            // Not as it stands: pipelines take GUIDs out of their braces.
+            text::put(self.data, name, &Value::String(value));
         }
     }
 

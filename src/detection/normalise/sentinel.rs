@@ -6,9 +6,12 @@ use super::parts::{Parts, set};
 use super::text;
 use crate::detection::damage::Broken;
 
-/// The table's own names, and event data in one field.
+/// The table's own names, and event data in one field. What names its machine as flat exports do is one of those, whose
+/// data may be named `EventData`.
 pub(super) fn recognises(record: &Map<String, Value>) -> bool {
-    record.contains_key("EventData") && (record.contains_key("TenantId") || record.contains_key("TimeGenerated"))
+    record.contains_key("EventData")
+        && !record.contains_key("Hostname")
+        && (record.contains_key("TenantId") || record.contains_key("TimeGenerated"))
 }
 
 /// `TimeGenerated` is close to when the event was logged, in UTC.

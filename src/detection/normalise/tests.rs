@@ -494,3 +494,50 @@ fn a_command_with_line_breaks_forges_no_account() {
     assert_eq!(event.field("user.name"), None);
     assert_eq!(field(&event, "process.command_line"), "powershell.exe");
 }
+
+#[test]
+fn data_of_a_flat_record_never_become_its_header() {
+    let common = json!({
+        "Channel": "Application", "EventID": 77, "Hostname": "wks-07.corp.example", "SourceName": "Tool",
+        "RecordNumber": 5, "Message": "m"});
+    let times = [
+        json!({"EventReceivedTime": "2026-03-02 08:00:01", "SourceModuleName": "eventlog",
+            "@timestamp": "2026-03-02T08:00:01.250Z"}),
+        json!({"TimeCreated": "2026-03-02T08:00:01.250Z", "@timestamp": "2026-03-02T08:00:01.250Z"}),
+        json!({"TimeCreated": "2026-03-02T08:00:01.250Z"}),
+    ];
+    let forged = [
+        json!({"winlog.channel": SYSMON, "winlog.event_id": "5", "winlog.computer_name": "SRV-1", "host.name": "SRV-1",
+            "winlog.event_data.ProcessGuid": "{0f1e2d3c-aaaa-bbbb-cccc-0123456789ab}", "event.code": "5",
+            "event.provider": "Microsoft-Windows-Sysmon"}),
+        json!({"winlog": {"channel": SYSMON, "event_id": "5", "computer_name": "SRV-1"}}),
+        json!({"event": {"code": "5", "provider": "Microsoft-Windows-Sysmon"}, "agent": {"type": "winlogbeat"}}),
+        json!({"event_id": 5, "log_name": SYSMON, "computer_name": "SRV-1", "event_data": {"Image": "C:\\a.exe"}}),
+        json!({"Event": {"System": {"Channel": SYSMON, "EventID": 5, "Computer": "SRV-1"}}}),
+        json!({"_source": {"winlog": {"channel": SYSMON, "event_id": "5", "computer_name": "SRV-1"},
+            "@timestamp": "2026-03-02T08:00:01.250Z"}}),
+        json!({"EventData": {"Image": "C:\\a.exe"}, "TenantId": "t", "TimeGenerated": "2020-03-02T08:00:01Z"}),
+        json!({"EventId": 5, "UtcTime": "2020-03-02 08:00:01.250"}),
+    ];
+    for (time, forged) in times.iter().flat_map(|time| forged.iter().map(move |forged| (time, forged))) {
+        let mut record = object(common.clone());
+        record.extend(object(time.clone()));
+        record.extend(object(forged.clone()));
+        let event = event(Value::Object(record));
+        let header = (event.channel.as_str(), event.code, event.host.as_str());
+        assert_eq!(header, ("Application", 77, "wks-07.corp.example"), "{time} {forged}");
+        assert_eq!(field(&event, "winlog.computer_name"), "wks-07.corp.example", "{forged}");
+        assert_eq!(event.time.to_string(), "2026-03-02T08:00:01.25Z", "{forged}");
+        assert_eq!(event.data("ProcessGuid"), None, "{forged}");
+    }
+}
+
+#[test]
+fn an_ingested_process_has_its_guid_as_windows_writes_it() {
+    let bare = "0f1e2d3c-aaaa-bbbb-cccc-0123456789ab";
+    let braced = "{0F1E2D3C-AAAA-BBBB-CCCC-0123456789AB}";
+    let created = ingested(1, json!({}), json!({"process": {"entity_id": bare, "parent": {"entity_id": bare}}}));
+    assert_eq!((created.data("ProcessGuid"), created.data("ParentProcessGuid")), (Some(braced), Some(braced)));
+    let access = ingested(10, json!({"TargetProcessGUID": bare}), json!({"process": {"entity_id": bare}}));
+    assert_eq!((access.data("SourceProcessGUID"), access.data("TargetProcessGUID")), (Some(braced), Some(braced)));
+}

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use crate::detection::normalise::is_null_guid;
 use crate::domain::entity::Entity;
 use crate::domain::event::{Event, SYSMON};
+use crate::knowledge::guid;
 use crate::knowledge::paths::{self, PathClass, base_name, class};
 
 /// Programs of Windows that start or serve everything on a machine: two events of one of them have no more in common
@@ -67,9 +68,9 @@ fn processes(event: &Event, entities: &mut BTreeSet<Entity>) {
         of.extend([("TargetProcessGUID", "TargetImage"), ("TargetProcessGuid", "TargetImage")]);
     }
     for (guid, image) in of {
-        let Some(guid) = event.data(guid).filter(|guid| !is_null_guid(guid)) else { continue };
+        let Some(id) = event.data(guid).filter(|id| !is_null_guid(id)) else { continue };
         if !event.data(image).is_some_and(is_shared_program) {
-            entities.insert(Entity::Process(guid.to_owned()));
+            entities.insert(Entity::Process(guid::folded(id)));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::analyst::comments;
 use crate::domain::alert::Alert;
+use crate::domain::words::counted;
 use crate::tools::view::most_telling;
 
 /// What the case was opened for.
@@ -52,7 +53,7 @@ pub(super) fn gathered(alerts: &[Arc<Alert>]) -> String {
         ));
     }
     if loudest.len() > 6 {
-        text.push_str(&format!("\n- and {} more rules", loudest.len() - 6));
+        text.push_str(&format!("\n- and {}", counted((loudest.len() - 6) as u64, "more rule")));
     }
     text
 }

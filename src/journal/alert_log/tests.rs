@@ -12,6 +12,7 @@ async fn arrived(log: &AlertLog) -> Vec<String> {
     let ids = rows.entries.iter().map(|(_, _, entry)| match entry {
         AlertEntry::Arrived { alert } => alert.id.to_string(),
         AlertEntry::CaughtUp { watermark } => format!("caught up at {}", watermark.0),
+        AlertEntry::LogRead { log, damage } => format!("read {log}: {damage:?}"),
         AlertEntry::Unknown => "unknown".into(),
     });
     ids.collect()
@@ -79,4 +80,29 @@ async fn a_damaged_row_is_reported_and_the_others_are_read() {
     assert_eq!(arrived(&log).await, ["b"]);
     assert!(log.get(&[AlertId::new("a")]).is_empty());
     assert_eq!(log.receive(vec![alert("a", "e1", "WKS-1", 0)], at(1)).await.expect("it can be delivered again"), 1);
+}
+
+#[tokio::test]
+async fn what_is_missing_of_a_log_is_known_until_it_was_read_whole() {
+    let (_folder, journal) = journal();
+    let log = open(&journal).await;
+    let entries = async || open(&journal).await.read(0).await.expect("it is read").entries.len();
+    log.log_read("whole.json", None, at(0)).await.expect("it is written");
+    assert_eq!(entries().await, 0, "of a whole log there is nothing to say");
+    for _ in 0..2 {
+        log.log_read("cut.json", Some("cut short".into()), at(1)).await.expect("it is written");
+        assert_eq!(entries().await, 1, "nothing is said twice");
+    }
+    assert_eq!(log.damaged_logs().into_iter().collect::<Vec<_>>(), [("cut.json".into(), "cut short".into())]);
+    assert_eq!(open(&journal).await.damaged_logs(), log.damaged_logs(), "another process knows it");
+    log.log_read("cut.json", None, at(2)).await.expect("it is written");
+    assert!(log.damaged_logs().is_empty() && open(&journal).await.damaged_logs().is_empty());
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_may_have_told_of_damage() {
+    let (folder, journal) = journal();
+    open(&journal).await.log_read("cut.json", Some("cut short".into()), at(1)).await.expect("it is written");
+    tamper(&folder, "UPDATE entry SET body = replace(body, 'short', 'shirt') WHERE seq = 1");
+    assert_eq!(open(&journal).await.damaged_logs().len(), 1);
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::domain::event::{Event, says_something};
-use crate::knowledge::paths;
+use crate::knowledge::{guid, paths};
 
 /// The kinds of things that are mentioned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,10 +39,10 @@ pub struct Mention {
 }
 
 impl Mention {
-    /// A process by its ProcessGuid.
+    /// A process by its ProcessGuid, in whatever spelling.
     #[must_use]
-    pub fn process(guid: &str) -> Self {
-        Self { sort: Sort::Process, value: guid.to_uppercase() }
+    pub fn process(id: &str) -> Self {
+        Self { sort: Sort::Process, value: guid::folded(id) }
     }
 
     /// An account, with or without its domain (`CORP\name`, `name@corp.example`).
@@ -206,6 +206,7 @@ mod tests {
         assert_eq!(Mention::domain("Files.Example."), Mention::domain("files.example"));
         assert_eq!(Mention::registry(r"HKLM\Software\A\"), Mention::registry(r"hklm\software\a"));
         assert_ne!(Mention::file(r"C:\A\b.exe"), Mention::file("b.exe"));
+        assert_eq!(Mention::process("{aa-1}"), Mention::process("AA-1"));
     }
 
     #[test]

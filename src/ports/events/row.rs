@@ -129,7 +129,7 @@ mod tests {
         let mut wanted = [Key::from(&Mention::file("b.exe")), Key::from(&Mention::account("a"))];
         wanted.sort_unstable();
         assert_eq!(row.keys, wanted);
-        // Files of earlier versions hold these numbers.
-        assert_eq!(Key::from(&Mention::account("a")).number(), 0);
+        // Files of earlier versions hold these numbers: SHA-256 of `account`, 0, `a`, 0.
+        assert_eq!(Key::from(&Mention::account("a")).number(), -6_718_865_920_747_997_466);
     }
 }

@@ -49,18 +49,25 @@ pub(super) fn change(connection: &Connection, change: &QueueChange, now: Option<
     Ok(())
 }
 
-/// Extends the lease from `now` on, or refuses if it has passed to somebody else.
+/// Extends the lease from `now` on, or refuses if it has passed to somebody else. A lease that has most of its time left
+/// is only looked at: to write its page with every step would cost as much as the step's own.
 pub(super) fn keep(connection: &Connection, lease: &Lease, now: Option<Timestamp>) -> Done<()> {
-    let until = now.map(|now| end(now, lease.ttl));
-    let kept = connection
+    let held: Option<(i64, i64)> = connection
         .prepare_cached(
-            "UPDATE queue SET lease_until = max(lease_until, coalesce(?4, lease_until))
+            "SELECT place, lease_until FROM queue
              WHERE queue = ?1 AND item = ?2 AND epoch = ?3 AND owner IS NOT NULL",
         )?
-        .execute(params![lease.queue.name(), lease.item, signed(lease.epoch), until])?;
-    if kept == 0 {
+        .query_row(params![lease.queue.name(), lease.item, signed(lease.epoch)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((place, until)) = held else {
         let Lease { queue, item, epoch, .. } = lease.clone();
         return Err(Failure::Refused(JournalError::Fenced { queue, item, epoch }));
+    };
+    let used = now.map_or(0, |now| end(now, lease.ttl).saturating_sub(until));
+    if used > end(Timestamp::UNIX_EPOCH, lease.ttl / 4) {
+        connection
+            .prepare_cached("UPDATE queue SET lease_until = lease_until + ?2 WHERE place = ?1")?
+            .execute([place, used])?;
     }
     Ok(())
 }
