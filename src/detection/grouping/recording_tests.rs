@@ -47,7 +47,9 @@ fn an_incident_is_few_cases_and_bystanders_stay_out() {
         alerts.extend(detector.settle());
         // Whoever records an attack clears the log first.
         alerts.retain(|alert: &Alert| !alert.event_kind.ends_with(" 1102") && !alert.event_kind.ends_with(" 104"));
-        alerts.iter().for_each(|alert| drop(groups.add(alert)));
+        for alert in &alerts {
+            groups.add(alert);
+        }
         groups.regroup();
         let (attacked, beside) = (&named(&label, "compromised") | &named(&label, "origin"), named(&label, "bystander"));
         let on = |hosts: &BTreeSet<String>, index: usize| hosts.contains(alerts[index].host.key());
