@@ -39,7 +39,7 @@ pub async fn tell(folder: &Path, request: Request) -> Result<Told> {
     let held = match StateFolder::take_existing(folder) {
         Ok(held) => held,
         Err(FolderError::InUse { .. }) => {
-            let told = control::ask(folder, Query::Request { request }).await?;
+            let told = control::ask(folder, Query::Tell { request }).await?;
             return Ok(serde_json::from_value(told)?);
         }
         Err(error) => return Err(error.into()),

@@ -450,4 +450,6 @@ impl fmt::Display for Tied {
 }
 
 #[cfg(test)]
+mod recording_tests;
+#[cfg(test)]
 mod tests;

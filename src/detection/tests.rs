@@ -48,8 +48,9 @@ fn each_story_is_one_group_per_host() {
     let alerts = alerts(&first_look());
     let mut groups = Groups::default();
     for alert in &alerts {
-        let _ = groups.add(alert);
+        groups.add(alert);
     }
+    groups.regroup();
     let hosts: Vec<BTreeSet<&str>> = groups
         .partition()
         .values()

@@ -47,6 +47,18 @@ pub enum Query {
     CheckJournal,
     /// What the event store holds.
     EventStats,
+    /// Cases in which all these words occur.
+    Search {
+        /// The words.
+        words: Vec<String>,
+    },
+    /// What people said that cases were, by rule.
+    Outcomes,
+    /// A person says something of cases.
+    Tell {
+        /// What is asked for.
+        request: Request,
+    },
     /// What retention would remove.
     WouldPrune {
         /// By this policy, as a dry run whatever it says.
@@ -64,19 +76,6 @@ pub enum Query {
         /// The place; without one, where the journal ends.
         after: Option<u64>,
     },
-    /// Cases in which all these words occur.
-    Search {
-        /// The words.
-        words: Vec<String>,
-    },
-    /// What people said that cases were, by rule.
-    Outcomes,
-    /// Not a question: a person's request.
-    Request {
-        /// What is asked for.
-        request: Request,
-    },
-}
 
 impl Query {
     /// Its answer takes as long as there are events or records.
@@ -292,17 +291,17 @@ pub async fn answer(stores: &Stores, query: &Query) -> Result<Value, QueryError>
         Query::VerifyAudit => json!(audit::verify(stores.journal.as_ref()).await?),
         Query::CheckJournal => json!(stores.journal.check().await?),
         Query::EventStats => json!(event_stats(stores).await?),
+        Query::Search { words } => json!(search(stores, words).await?),
+        Query::Outcomes => json!(outcomes(stores).await?),
+        Query::Tell { request } => {
+            let told = people::say(stores, request.clone(), Timestamp::now()).await;
+            json!(told.map_err(|error| QueryError::Refused(error.to_string()))?)
+        }
         Query::WouldPrune { policy } => {
             json!(retention::prune(stores, &RetentionPolicy { dry_run: true, ..*policy }).await?)
         }
         Query::Matters => json!(gate_view::matters(stores).await?),
         Query::Say { said } => json!(gate_view::say(stores, said).await?),
         Query::Watch { after } => json!(watching::since(stores, *after).await?),
-        Query::Search { words } => json!(search(stores, words).await?),
-        Query::Outcomes => json!(outcomes(stores).await?),
-        Query::Request { request } => {
-            let told = people::say(stores, request.clone(), Timestamp::now()).await;
-            json!(told.map_err(|error| QueryError::Refused(error.to_string()))?)
-        }
     })
 }

@@ -68,9 +68,9 @@ fn processes(event: &Event, entities: &mut BTreeSet<Entity>) {
         of.extend([("TargetProcessGUID", "TargetImage"), ("TargetProcessGuid", "TargetImage")]);
     }
     for (guid, image) in of {
-        let Some(guid) = event.data(guid).filter(|guid| !is_null_guid(guid)) else { continue };
+        let Some(id) = event.data(guid).filter(|id| !is_null_guid(id)) else { continue };
         if !event.data(image).is_some_and(is_shared_program) {
-            entities.insert(Entity::Process(guid::folded(guid)));
+            entities.insert(Entity::Process(guid::folded(id)));
         }
     }
 }
