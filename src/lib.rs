@@ -8,6 +8,7 @@ pub mod config;
 pub mod detection;
 pub mod domain;
 pub mod evidence;
+pub mod experiment;
 #[cfg(test)]
 mod fixtures;
 pub mod floor;

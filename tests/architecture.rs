@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each part may use of the others. A part may always use itself.
-const HOUSE: [(&str, &[&str]); 12] = [
+const HOUSE: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("knowledge", &[]),
     ("ports", &["domain", "knowledge"]),
@@ -16,9 +16,22 @@ const HOUSE: [(&str, &[&str]); 12] = [
     ("tools", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "telemetry"]),
     ("analyst", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "telemetry"]),
     ("floor", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "analyst", "telemetry"]),
+    ("experiment", &["domain", "knowledge", "ports", "journal", "detection", "floor"]),
     (
         "cli",
-        &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "analyst", "floor", "telemetry"],
+        &[
+            "domain",
+            "knowledge",
+            "ports",
+            "evidence",
+            "journal",
+            "detection",
+            "tools",
+            "analyst",
+            "floor",
+            "experiment",
+            "telemetry",
+        ],
     ),
     ("adapters", &["domain", "knowledge", "ports"]),
 ];

@@ -17,6 +17,7 @@ pub mod render;
 pub mod rules;
 pub mod run;
 pub mod say;
+pub mod score;
 pub mod triage;
 
 /// Investigates security alerts in Windows logs and writes cases that a person can check and overrule.
@@ -35,6 +36,8 @@ enum Command {
     Triage(triage::Arguments),
     /// Keep running: follow logs, take what forwarders send, and judge what comes, until stopped
     Run(run::Arguments),
+    /// Play labelled scenarios and count what became of them
+    Score(score::Arguments),
     /// Read cases
     #[command(subcommand)]
     Cases(cases::Command),
@@ -80,6 +83,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::Triage(arguments) => triage::run(arguments).await,
         Command::Run(arguments) => run::run(arguments).await,
+        Command::Score(arguments) => score::run(arguments).await,
         Command::Cases(command) => cases::run(command).await,
         Command::Events(command) => events::run(command).await,
         Command::Audit(command) => audit::run(command).await,

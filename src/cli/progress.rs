@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use super::say::complain;
+use crate::domain::taint;
 use crate::floor::import::Watch;
 
 /// How often a bar is drawn.
@@ -68,6 +69,45 @@ impl Drop for Bar {
         if let Some(drawing) = self.drawing.take() {
             drawing.abort();
         }
+        self.bar.finish_and_clear();
+    }
+}
+
+/// How many of many things are done: a bar when a person watches, and otherwise a line for each.
+pub struct Count {
+    bar: ProgressBar,
+    watched: bool,
+    total: u64,
+}
+
+impl Count {
+    /// Of so many things, none of which is done.
+    #[must_use]
+    pub fn of(total: usize) -> Self {
+        let watched = std::io::stderr().is_terminal();
+        let total = total as u64;
+        let bar = if watched { ProgressBar::new(total) } else { ProgressBar::hidden() };
+        let template = "playing [{bar:30}] {pos} of {len} {wide_msg}";
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        if watched {
+            bar.enable_steady_tick(DRAWN);
+        }
+        Self { bar, watched, total }
+    }
+
+    /// Another one is done.
+    pub fn done(&self, what: &str) {
+        self.bar.inc(1);
+        if self.watched {
+            self.bar.set_message(taint::shown(what));
+        } else {
+            complain(format!("{} of {}: {what}", self.bar.position(), self.total));
+        }
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }

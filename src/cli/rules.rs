@@ -9,7 +9,7 @@ use rsigma_eval::{ConditionTrace, DetectionTrace, ItemTrace, MatchReason};
 use serde_json::json;
 
 use super::Verdict;
-use super::say::{say, say_json};
+use super::say::{complain, say, say_json};
 use crate::detection::read::EventLog;
 use crate::detection::sigma::RuleSet;
 use crate::detection::sigma::explain::Explained;
@@ -72,6 +72,27 @@ pub async fn run(command: Command) -> Result<Verdict> {
             explain(&set, &ids, &event, common.json)
         }
     }
+}
+
+/// The rules that a command detects by: those at this place, or the shipped ones. What is left out of them is told.
+///
+/// # Errors
+/// When they cannot be read, or none of them can be used.
+pub fn in_use(from: Option<&Path>) -> Result<RuleSet> {
+    let rules = match from {
+        Some(path) => RuleSet::load(path)?,
+        None => RuleSet::builtin(),
+    };
+    for rejected in rules.rejected() {
+        complain(format!("rule {} is left out: {}", rejected.file, rejected.reason));
+    }
+    if let Some(path) = from.filter(|_| rules.is_empty()) {
+        let path = path.display();
+        bail!(
+            "none of the rules in `{path}` can be used, so nothing would be detected: mend them, or name others with --rules"
+        );
+    }
+    Ok(rules)
 }
 
 fn all_ids(set: &RuleSet) -> Vec<RuleId> {

@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use jiff::SignedDuration;
 use serde_json::json;
 
 use super::progress::Bar;
 use super::say::{complain, say, say_json};
-use super::{Common, Verdict, cases, render};
+use super::{Common, Verdict, cases, render, rules};
 use crate::detection::clock::ClockOffset;
 use crate::detection::damage::{Damage, Tally};
 use crate::detection::read::{Input, Inputs, LeftOut};
-use crate::detection::sigma::{Detector, RuleSet};
+use crate::detection::sigma::Detector;
 use crate::domain::ids::{AlertId, CaseId};
 use crate::floor::assembly::{Stores, assemble};
 use crate::floor::control::Control;
@@ -70,19 +70,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     if left_out.len() > MOST_LEFT_OUT {
         complain(format!("{} more files are left out, which are no logs either", left_out.len() - MOST_LEFT_OUT));
     }
-    let rules = match &rules_from {
-        Some(path) => RuleSet::load(path)?,
-        None => RuleSet::builtin(),
-    };
-    for rejected in rules.rejected() {
-        complain(format!("rule {} is left out: {}", rejected.file, rejected.reason));
-    }
-    if let Some(path) = rules_from.filter(|_| rules.is_empty()) {
-        let path = path.display();
-        bail!(
-            "none of the rules in `{path}` can be used, so nothing would be detected: mend them, or name others with --rules"
-        );
-    }
+    let rules = rules::in_use(rules_from.as_deref())?;
     let switches = std::env::var(VARIABLE).unwrap_or_default();
     let faults = Faults::parse(&switches)?;
     if !switches.is_empty() {

@@ -12,7 +12,7 @@ mod record;
 mod unpack;
 mod values;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -30,6 +30,7 @@ use self::values::Values;
 use super::clock::ClockOffset;
 use super::damage::{Damage, Fault};
 use crate::domain::event::Event;
+use crate::domain::ids::EventId;
 
 /// Bytes of text of a longer record, which would only fill the memory: sixteen megabytes.
 pub const LONGEST_RECORD: usize = 16 << 20;
@@ -184,7 +185,7 @@ impl EventLog {
             Layout::Hits(before) => (Pieces::Values(Values::hits(input.without(before))), None),
         };
         let log = Self {
-            source: Source { file: name, clock: ClockOffset::NONE },
+            source: Source { file: name, clock: ClockOffset::NONE, without: Arc::default() },
             pieces,
             tried: VecDeque::new(),
             ready: Vec::new().into_iter(),
@@ -198,6 +199,13 @@ impl EventLog {
     #[must_use]
     pub fn with_clock(mut self, clock: ClockOffset) -> Self {
         self.source.clock = clock;
+        self
+    }
+
+    /// The log without these events, as if it did not have them.
+    #[must_use]
+    pub fn without(mut self, events: Arc<HashSet<EventId>>) -> Self {
+        self.source.without = events;
         self
     }
 

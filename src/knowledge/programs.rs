@@ -246,6 +246,16 @@ pub fn hosts_powershell(image: &str) -> bool {
     is_one_of(image, &POWERSHELL_HOSTS)
 }
 
+/// It runs others' code, has no business with other programs, or was only put down where it lies.
+#[must_use]
+pub fn is_loose(image: &str) -> bool {
+    is_shell(image)
+        || is_proxy(image)
+        || is_quiet(image)
+        || class(image).is_user_writable()
+        || super::paths::is_drop_zone(image)
+}
+
 /// Another machine runs commands through it.
 #[must_use]
 pub fn is_remote_hand(image: &str) -> bool {

@@ -15,7 +15,9 @@ pub fn features(event: &SeenEvent) -> Option<Feature> {
     {
         return None;
     }
-    let (image, address) = (event.image()?, event.get("DestinationIp")?);
+    // `<unknown process>`: the sensor saw a connection and not whose it was.
+    let image = event.image().filter(|image| !image.starts_with('<'))?;
+    let address = event.get("DestinationIp")?;
     let address: IpAddr = address.parse().ok()?;
     if address.is_loopback() {
         return None;

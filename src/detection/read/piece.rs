@@ -1,7 +1,9 @@
 //! A piece of a log: some whole records, still as they were read, so that several pieces can be worked on at once.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -12,6 +14,7 @@ use crate::detection::clock::ClockOffset;
 use crate::detection::damage::{Broken, Damage, Fault, Flaw, Place};
 use crate::detection::normalise::normalise;
 use crate::domain::event::{Event, Origin};
+use crate::domain::ids::EventId;
 
 /// Some whole records of a log, in its order, and what was wrong between them.
 #[derive(Debug, Default)]
@@ -53,6 +56,8 @@ pub struct Source {
     pub file: String,
     /// What its clock is declared to be off by.
     pub clock: ClockOffset,
+    /// Events that are passed over as if the log did not have them.
+    pub without: Arc<HashSet<EventId>>,
 }
 
 impl Piece {
@@ -84,6 +89,7 @@ impl Piece {
         let Batch { events, damage, .. } = &mut batch;
         self.content.records(&mut |place, record| {
             match record.and_then(|record| event(record, place, source)) {
+                Ok((event, _)) if source.without.contains(&event.id) => {}
                 Ok((event, flaws)) => {
                     flaws.into_iter().for_each(|(flaw, reason)| damage.note(place, flaw, reason));
                     events.push(event);

@@ -48,6 +48,12 @@ impl RuleFile {
 }
 
 impl RuleSet {
+    /// No rules: for events that are stored as history and raise nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        assemble(&[])
+    }
+
     /// The rules that come with the program.
     #[must_use]
     pub fn builtin() -> Self {

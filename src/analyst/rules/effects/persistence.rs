@@ -5,7 +5,7 @@ use super::super::seen::SeenEvent;
 use super::{is_interpreter, program_of};
 use crate::domain::evidence::Family;
 use crate::knowledge::registry::{self, Meaning};
-use crate::knowledge::{paths, programs};
+use crate::knowledge::{command, paths, programs};
 
 /// Features of one event.
 pub fn features(event: &SeenEvent) -> Vec<Feature> {
@@ -38,14 +38,16 @@ fn foulness(command: &str) -> Option<(f64, &'static str)> {
 }
 
 fn service(event: &SeenEvent, field: &str) -> Option<Feature> {
-    let command = event.get(field)?;
-    let (value, says) = match foulness(command)? {
-        (value, what) if is_interpreter(command) => (value.max(VERY_STRONG), what),
+    let text = event.get(field)?;
+    let (value, says) = match foulness(text)? {
+        (value, what) if is_interpreter(text) => (value.max(VERY_STRONG), what),
         // Nobody installs a service into a profile, whatever else lies there.
         (value, what) => (value.max(STRONG), what),
     };
     let says = format!("a service was installed that runs {says}");
-    event.feature("service runs a foul program", Family::Effect, value, &[field, "ServiceName"], says)
+    let feature = event.feature("service runs a foul program", Family::Effect, value, &[field, "ServiceName"], says)?;
+    // A hidden command in a service is run at once, by whoever controls it from elsewhere.
+    Some(if command::read(text).is_concealed() { feature.active() } else { feature })
 }
 
 fn task(event: &SeenEvent) -> Option<Feature> {
