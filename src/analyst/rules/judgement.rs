@@ -67,6 +67,7 @@ fn of_event(event: &SeenEvent, seen: &Seen) -> Vec<Feature> {
     }
     found.extend(fingerprint::features(event, seen));
     found.extend(identity::antivirus(event));
+    found.extend(identity::service_name(event));
     found.extend(content::features(event));
     found.extend(effects::features(event, seen));
     found.extend(network::features(event));

@@ -156,7 +156,17 @@ pub fn second_look(brief: &Brief, seen: &Seen) -> Move {
 pub fn closer_look(brief: &Brief, seen: &Seen) -> Option<Move> {
     let width = width(brief.tier);
     let mut calls = Calls::of(brief, seen);
-    let cut = seen.starts().filter(|event| event.view.cut).take(width.processes);
+    // What decides may stand behind the cut: the end of a command, or the modules through which LSASS was read.
+    let opened = |event: &&SeenEvent| {
+        event.related
+            && event.view.is_sysmon(10)
+            && event.get("TargetImage").is_some_and(|target| paths::base_name(target) == "lsass.exe")
+    };
+    let cut = seen
+        .starts()
+        .chain(seen.events.values().filter(opened))
+        .filter(|event| event.view.cut)
+        .take(2 * width.processes);
     for event in cut {
         calls.push(call("get_event", json!({ "event": event.view.event })));
     }
