@@ -6,7 +6,7 @@ use super::paths::{PathClass, base_name, class};
 const SHELLS: [&str; 6] = ["cmd.exe", "powershell.exe", "pwsh.exe", "wscript.exe", "cscript.exe", "mshta.exe"];
 
 /// Programs of Windows that are used to fetch or run other code. Facts as the LOLBAS project documents them.
-const PROXIES: [&str; 16] = [
+const PROXIES: [&str; 17] = [
     "rundll32.exe",
     "regsvr32.exe",
     "certutil.exe",
@@ -23,6 +23,7 @@ const PROXIES: [&str; 16] = [
     "msxsl.exe",
     "mavinject.exe",
     "control.exe",
+    "scrcons.exe",
 ];
 
 /// The compiler and the console that PowerShell starts for itself.
@@ -244,6 +245,16 @@ pub fn is_hub(image: &str) -> bool {
 #[must_use]
 pub fn hosts_powershell(image: &str) -> bool {
     is_one_of(image, &POWERSHELL_HOSTS)
+}
+
+/// It runs others' code, has no business with other programs, or was only put down where it lies.
+#[must_use]
+pub fn is_loose(image: &str) -> bool {
+    is_shell(image)
+        || is_proxy(image)
+        || is_quiet(image)
+        || class(image).is_user_writable()
+        || super::paths::is_drop_zone(image)
 }
 
 /// Another machine runs commands through it.

@@ -58,7 +58,7 @@ const TELLING: [&str; 42] = [
 ];
 
 /// Fields that connect events with one another, or that only a program reads: kept with a row, and not in its line.
-const CONNECTING: [&str; 38] = [
+const CONNECTING: [&str; 41] = [
     "ProcessGuid",
     "ParentProcessGuid",
     "SourceProcessGUID",
@@ -97,6 +97,9 @@ const CONNECTING: [&str; 38] = [
     "Hashes",
     "TargetOutboundUserName",
     "TargetServerName",
+    "Consumer",
+    "ObjectType",
+    "Payload",
 ];
 
 /// Of several quotes the one that says most: what was run before who ran it, and both before codes and flags.

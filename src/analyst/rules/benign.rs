@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use super::super::Brief;
 use super::feature::Feature;
 use super::seen::{Seen, SeenEvent};
-use super::{fingerprint, rarity};
+use super::{authority, fingerprint, rarity};
 use crate::domain::alert::Alert;
 use crate::knowledge::{paths, programs};
 
@@ -21,6 +21,9 @@ const SCRIPT_RUNS: SignedDuration = SignedDuration::from_mins(10);
 pub fn explanation(seen: &Seen, brief: &Brief) -> Vec<Feature> {
     // An alert on several events is about all of them: its last one explains none of the others.
     if brief.alerts.is_empty() || brief.alerts.iter().any(|alert| !alert.correlated.is_empty()) {
+        return vec![];
+    }
+    if authority::needs_a_person(seen, brief) {
         return vec![];
     }
     let known: Vec<(&SeenEvent, Feature)> = seen

@@ -1,8 +1,8 @@
 //! Which machines the analyst wishes to have isolated: where harm goes on, and where it provenly came from.
 
 use super::feature::{Feature, Harm, STRONG};
-use super::origin;
 use super::seen::Seen;
+use super::{authority, origin};
 use crate::domain::containment::Action;
 use crate::domain::draft::{Classification, ContainmentWish};
 use crate::domain::entity::HostName;
@@ -69,7 +69,7 @@ pub fn is_domain_controller(host: &HostName, seen: &Seen) -> bool {
     let issues = seen.events.values().any(|event| {
         event.view.host == *host && event.view.channel == "Security" && matches!(event.view.code, 4768 | 4769 | 4662)
     });
-    issues || is_named_like_one(host.key())
+    issues || authority::is_protected(host, seen) || is_named_like_one(host.key())
 }
 
 /// `dc01`, `corp-dc2`, `muc-dc`: `dc` as a word, digits after it or not.

@@ -1,11 +1,12 @@
 //! Features of content: what a command line or script says, once decoded.
 
 use super::feature::{Feature, MODERATE, STRONG, VERY_STRONG, WEAK};
-use super::seen::SeenEvent;
+use super::seen::{Seen, SeenEvent};
 use crate::domain::evidence::Family;
 use crate::knowledge::command::{self, Capability, Reading};
 use crate::knowledge::fingerprints;
 use crate::knowledge::proxies::{self, Abuse};
+use crate::tools::script_block::Script;
 
 /// Fields that hold commands or scripts.
 const TEXTS: [&str; 9] = [
@@ -34,9 +35,22 @@ const ALONE: [(Capability, &str, f64, &str); 8] = [
 
 /// Features of everything an event says.
 pub fn features(event: &SeenEvent) -> Vec<Feature> {
-    let mut found: Vec<Feature> = TEXTS.iter().flat_map(|field| of_text(event, field)).collect();
+    let texts = TEXTS.iter().filter_map(|field| Some((field, event.get(field)?)));
+    let mut found: Vec<Feature> = texts.flat_map(|(field, text)| of_text(event, field, text)).collect();
     found.extend(proxy(event));
     found
+}
+
+/// What scripts say that were put together from several parts; the part that was asked about stands for them.
+#[must_use]
+pub fn scripts(seen: &Seen) -> Vec<Feature> {
+    let asked = seen.answers.iter().filter(|answered| answered.call.tool == "script_block");
+    let scripts = asked.filter_map(|answered| {
+        let event = answered.call.arguments.get("event")?.as_str()?;
+        let script: Script = serde_json::from_value(answered.outcome.as_ref().ok()?.data.clone()).ok()?;
+        Some((seen.events.values().find(|shown| shown.view.event.as_str() == event)?, script.text))
+    });
+    scripts.flat_map(|(event, text)| of_text(event, "ScriptBlockText", &text)).collect()
 }
 
 /// What the text of a process' start or script says; nothing for other events.
@@ -46,8 +60,7 @@ pub fn reading(event: &SeenEvent) -> Option<Reading> {
     Some(command::read(text))
 }
 
-fn of_text(event: &SeenEvent, field: &str) -> Vec<Feature> {
-    let Some(text) = event.get(field) else { return vec![] };
+fn of_text(event: &SeenEvent, field: &str, text: &str) -> Vec<Feature> {
     let reading = command::read(text);
     let names = reading.capabilities.iter().map(|c| c.name()).collect::<Vec<_>>().join(", ");
     let layered = if reading.depth > 1 { " once decoded" } else { "" };

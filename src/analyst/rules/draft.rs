@@ -19,7 +19,7 @@ use crate::knowledge::paths;
 /// The verdict to submit on everything that was seen.
 pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
     let features = score::without_void_fingerprints(judgement::features(seen, brief));
-    let score = Score::of(brief, &features);
+    let score = Score::of(brief, &features, &score::outcomes(seen));
     let probability = score.probability;
     let policy = RoutePolicy::default();
     let harm = features.iter().find(|feature| feature.is_strong_act()).cloned();

@@ -47,6 +47,15 @@ pub fn features(event: &SeenEvent) -> Vec<Feature> {
     found
 }
 
+/// A service whose name is no name: long, and of characters that data are written in.
+pub fn service_name(event: &SeenEvent) -> Option<Feature> {
+    let name = event.get("ServiceName").filter(|_| event.view.code == 7045 || event.is_security(4697))?;
+    let of_data = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    let is_data = name.chars().count() >= 40 && name.chars().all(of_data);
+    let says = "a service was given a name that is data";
+    is_data.then(|| event.feature("service named like data", Family::Identity, MODERATE, &["ServiceName"], says))?
+}
+
 /// Defender's own detection: a program or file is malware by its judgement.
 pub fn antivirus(event: &SeenEvent) -> Option<Feature> {
     let is_defender = event.view.channel.contains("Windows Defender") && matches!(event.view.code, 1116 | 1117 | 1119);

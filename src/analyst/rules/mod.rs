@@ -5,6 +5,7 @@
 //! and submits the sum with its evidence. It knows only what the tools showed it.
 
 mod answers;
+mod authority;
 mod benign;
 mod containment;
 mod content;

@@ -15,7 +15,9 @@ pub fn features(event: &SeenEvent) -> Option<Feature> {
     {
         return None;
     }
-    let (image, address) = (event.image()?, event.get("DestinationIp")?);
+    // `<unknown process>`: the sensor saw a connection and not whose it was.
+    let image = event.image().filter(|image| !image.starts_with('<'))?;
+    let address = event.get("DestinationIp")?;
     let address: IpAddr = address.parse().ok()?;
     if address.is_loopback() {
         return None;
@@ -28,6 +30,9 @@ pub fn features(event: &SeenEvent) -> Option<Feature> {
     let fields = ["DestinationIp", "DestinationPort", "Image"];
     let (feature, value) = if programs::is_quiet(image) {
         ("quiet program talks", STRONG)
+    } else if name == "scrcons.exe" {
+        // What WMI runs on an event has hardly an ordinary reason to talk to others.
+        ("WMI's script host talks", STRONG)
     } else if port == 88 && !is_of_kerberos(&name, class) {
         ("Kerberos spoken by a foreign program", STRONG)
     } else if shell || put_down {

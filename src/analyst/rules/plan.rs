@@ -123,6 +123,7 @@ pub fn second_look(brief: &Brief, seen: &Seen) -> Move {
     for event in processes(&shown, seen).into_iter().take(width.processes) {
         of_process(event, &width, &mut calls);
     }
+    standing(brief, seen, &width, &mut calls);
     let mut looks = 0;
     for family in playbook::of(&brief.alerts) {
         let own = brief.alerts.iter().filter(|alert| family.is_for(alert));
@@ -155,7 +156,17 @@ pub fn second_look(brief: &Brief, seen: &Seen) -> Move {
 pub fn closer_look(brief: &Brief, seen: &Seen) -> Option<Move> {
     let width = width(brief.tier);
     let mut calls = Calls::of(brief, seen);
-    let cut = seen.starts().filter(|event| event.view.cut).take(width.processes);
+    // What decides may stand behind the cut: the end of a command, or the modules through which LSASS was read.
+    let opened = |event: &&SeenEvent| {
+        event.related
+            && event.view.is_sysmon(10)
+            && event.get("TargetImage").is_some_and(|target| paths::base_name(target) == "lsass.exe")
+    };
+    let cut = seen
+        .starts()
+        .chain(seen.events.values().filter(opened))
+        .filter(|event| event.view.cut)
+        .take(2 * width.processes);
     for event in cut {
         calls.push(call("get_event", json!({ "event": event.view.event })));
     }
@@ -226,6 +237,32 @@ fn coverage(brief: &Brief, width: &Width, calls: &mut Calls) {
     }
 }
 
+/// How usual what fired is, what people say of the machine and the account, and what they decided on such alerts.
+fn standing(brief: &Brief, seen: &Seen, width: &Width, calls: &mut Calls) {
+    let (mut machines, mut people) = (BTreeSet::new(), BTreeSet::new());
+    for alert in representatives(&brief.alerts, width.alerts) {
+        let Some(event) = seen.trigger(&alert.event) else { continue };
+        let id = event.view.event.as_str();
+        if event.view.is_sysmon(1) {
+            calls.push(call("prevalence", json!({ "event": id })));
+        }
+        if machines.insert(event.view.host.key().to_owned()) || event.is_start() {
+            calls.push(call("asset", json!({ "host": event.view.host.as_str(), "event": id })));
+        }
+        let account = ["User", "SubjectUserName", "TargetUserName"].iter().find_map(|field| event.get(field));
+        if let Some(account) = account.filter(|account| people.insert(account.to_lowercase())) {
+            calls.push(call(
+                "account",
+                json!({ "account": account, "host": event.view.host.as_str(), "at": event.view.time }),
+            ));
+        }
+        calls.push(call("similar_cases", json!({ "alert": alert.id })));
+        if event.view.code == 4104 && event.get("MessageTotal").is_some_and(|parts| parts != "1") {
+            calls.push(call("script_block", json!({ "event": id })));
+        }
+    }
+}
+
 /// The processes worth asking about: those of the alerts, then their relatives that run commands or were put down.
 fn processes<'a>(triggers: &[&'a SeenEvent], seen: &'a Seen) -> Vec<&'a SeenEvent> {
     let mut known = BTreeSet::new();
@@ -241,22 +278,27 @@ fn processes<'a>(triggers: &[&'a SeenEvent], seen: &'a Seen) -> Vec<&'a SeenEven
 }
 
 fn is_interesting(start: &SeenEvent) -> bool {
-    let foreign = |image: &str| {
-        programs::is_shell(image)
-            || programs::is_proxy(image)
-            || programs::is_quiet(image)
-            || paths::class(image).is_user_writable()
-            || paths::is_drop_zone(image)
-    };
-    start.view.is_sysmon(1) && start.image().is_some_and(foreign)
+    start.view.is_sysmon(1) && start.image().is_some_and(programs::is_loose)
 }
 
-/// What a process did, each kind asked apart.
+/// What a process did, each kind asked apart, and what its parent did whose own start nobody logged.
 fn of_process(event: &SeenEvent, width: &Width, calls: &mut Calls) {
     let process = ["ProcessGuid", "SourceProcessGUID", "SourceProcessGuid"].iter().find_map(|field| event.get(field));
-    let Some(process) = process.filter(|process| !guid::folded(process).is_empty()) else { return };
+    if let Some(process) = process {
+        deeds(event, process, event.image(), width, calls);
+    }
+    let parent = event.get("ParentProcessGuid").filter(|_| event.parent().is_some_and(programs::is_loose));
+    if let Some(parent) = parent {
+        deeds(event, parent, event.parent(), width, calls);
+    }
+}
+
+fn deeds(event: &SeenEvent, process: &str, image: Option<&str>, width: &Width, calls: &mut Calls) {
+    if guid::folded(process).is_empty() {
+        return;
+    }
     // Of a program under which everything runs only the moment belongs to the case.
-    let hub = event.image().is_some_and(programs::is_hub);
+    let hub = image.is_some_and(programs::is_hub);
     let minute = SignedDuration::from_mins(1);
     let (before, after) = if hub { (minute, minute) } else { (width.before, width.after) };
     let window = (event.view.time - before, event.view.time + after);

@@ -1,29 +1,143 @@
-//! Features of rarity: how usual something is here and on the fleet, outside the hours of the alert.
+//! Features of rarity: how usual something is here and on the fleet, in the history before the case.
+//!
+//! A history that is too short says nothing, neither that a thing is rare nor that it is usual. Usual alone excuses
+//! nothing: what lowers has to recur on machines and days, with such a command and from such a parent, and only lowers
+//! the case if every alert of it is as usual.
 
-use super::feature::Feature;
+use std::collections::BTreeMap;
+
+use super::super::Brief;
+use super::authority;
+use super::feature::{Feature, MODERATE, STRONG, WEAK};
+use super::lineage;
 use super::seen::{Seen, SeenEvent};
 use crate::domain::draft::Unknown;
-use crate::domain::ids::EvidenceId;
+use crate::domain::evidence::Family;
+use crate::domain::ids::{EventId, EvidenceId};
+use crate::knowledge::paths::{self, PathClass};
+use crate::knowledge::{command, programs};
+use crate::ports::events::prevalence::Spread;
+use crate::tools::prevalence::{Rarity, What};
 
-/// What the answers of `prevalence` mean.
-pub fn features(_seen: &Seen) -> Vec<Feature> {
-    vec![]
+/// Machines and days on which a thing recurs before it is usual.
+pub const RECURS_HOSTS: u64 = 3;
+/// See [`RECURS_HOSTS`].
+pub const RECURS_DAYS: u64 = 3;
+
+/// Days from which it is a habit.
+const HABIT_DAYS: u64 = 20;
+
+/// What a habit lowers: the family's cap.
+const HABIT: f64 = -2.0;
+
+/// What was looked up, by the event it was looked up for.
+fn answers(seen: &Seen) -> BTreeMap<EventId, Rarity> {
+    let of = |answered: &std::sync::Arc<crate::tools::answer::Answered>| {
+        let event = answered.call.arguments.get("event")?.as_str()?;
+        let answer = answered.outcome.as_ref().ok()?;
+        Some((EventId::new(event), serde_json::from_value(answer.data.clone()).ok()?))
+    };
+    seen.answers.iter().filter(|answered| answered.call.tool == "prevalence").filter_map(of).collect()
 }
 
-/// The start of a process is usual here, and of known making.
-pub fn usual(_act: &SeenEvent, _seen: &Seen) -> Option<Feature> {
-    None
+fn spread(rarity: &Rarity, what: What) -> Option<&Spread> {
+    rarity.usual.iter().find(|usual| usual.what == what).map(|usual| &usual.fleet)
+}
+
+/// How often such a start recurs: the rarer of its command and its parentage; nothing if the history is too short.
+fn recurrence(rarity: &Rarity) -> Option<(u64, u64)> {
+    let (command, parentage) = (spread(rarity, What::Command)?, spread(rarity, What::Parentage)?);
+    rarity.history.is_enough().then(|| (command.hosts.min(parentage.hosts), command.days.min(parentage.days)))
+}
+
+/// What the answers mean.
+#[must_use]
+pub fn features(seen: &Seen, brief: &Brief) -> Vec<Feature> {
+    let answers = answers(seen);
+    let of = |event: &SeenEvent| answers.get(&event.view.event);
+    let mut found: Vec<Feature> = seen.starts().filter_map(|start| unusual(start, of(start)?)).collect();
+    // As usual as the least usual of all alerts: one known habit says nothing of the rest.
+    let alerts = brief.alerts.iter().map(|alert| {
+        let event = seen.trigger(&alert.event)?;
+        recurring(event, of(event)?)
+    });
+    if let Some(mut usual) = alerts.collect::<Option<Vec<Feature>>>() {
+        usual.sort_by(|one, other| other.value.total_cmp(&one.value));
+        found.extend(usual.into_iter().next());
+    }
+    found
+}
+
+fn unusual(start: &SeenEvent, rarity: &Rarity) -> Option<Feature> {
+    if !rarity.history.is_enough() {
+        return None;
+    }
+    let (program, parentage) = (spread(rarity, What::Program)?, spread(rarity, What::Parentage)?);
+    let days = rarity.history.fleet_days;
+    let (value, says) = if program.events == 0 {
+        (STRONG, format!("this program was started nowhere in the {days} days before"))
+    } else if parentage.events == 0 {
+        (MODERATE, format!("this parent started this program nowhere in the {days} days before"))
+    } else if program.hosts == 1 {
+        (WEAK, format!("in {days} days this program was started on one machine only"))
+    } else {
+        return None;
+    };
+    let fields: &[&str] = if start.get("ParentImage").is_some() { &["Image", "ParentImage"] } else { &["Image"] };
+    start.feature("never seen here", Family::Rarity, value, fields, says)
+}
+
+fn recurring(start: &SeenEvent, rarity: &Rarity) -> Option<Feature> {
+    let (hosts, days) = recurrence(rarity)?;
+    if hosts < RECURS_HOSTS || days < RECURS_DAYS {
+        return None;
+    }
+    let value = if days >= HABIT_DAYS { HABIT } else { -STRONG };
+    let says = format!("such a start recurs: on {hosts} machines and {days} days before the case");
+    start.feature("usual on the fleet", Family::Rarity, value, &["User", "CommandLine", "ParentImage", "Image"], says)
+}
+
+/// The start of a process is usual here, and of known making: an installed program starts an installed program for a
+/// service account, or people approved it; and its command neither hides nor does anything that harm would need.
+#[must_use]
+pub fn usual(act: &SeenEvent, seen: &Seen) -> Option<Feature> {
+    let feature = recurring(act, answers(seen).get(&act.view.event)?)?;
+    let (image, parent, user) = (act.get("Image")?, act.get("ParentImage")?, act.get("User")?);
+    let installed = |path: &str| matches!(paths::class(path), PathClass::System | PathClass::ProgramFiles);
+    // Through these anybody runs anything: that they start something often makes nothing of it known.
+    let open = programs::is_shell(parent)
+        || programs::is_proxy(parent)
+        || programs::is_reader(parent)
+        || programs::is_browser(parent)
+        || programs::is_remote_hand(parent);
+    let known = installed(parent) && !open && lineage::is_service_account(user);
+    let approved = authority::is_approved(act, seen);
+    let reading = command::read(act.get("CommandLine")?);
+    // Another payload has the same template: what is encoded recurs only in its form.
+    let plain = reading.depth == 1 && reading.capabilities.is_empty() && reading.native_calls == 0;
+    (installed(image) && plain && (known || approved)).then_some(feature)
 }
 
 /// What shows how usual it is.
-pub fn shown_by(_seen: &Seen) -> Vec<EvidenceId> {
-    vec![]
+#[must_use]
+pub fn shown_by(seen: &Seen) -> Vec<EvidenceId> {
+    let answers = answers(seen);
+    let enough =
+        seen.related().filter(|event| answers.get(&event.view.event).is_some_and(|rarity| rarity.history.is_enough()));
+    enough.map(|event| event.id).take(3).collect()
 }
 
 /// What is missing of the history.
-pub fn unknown(_seen: &Seen) -> Option<Unknown> {
+#[must_use]
+pub fn unknown(seen: &Seen) -> Option<Unknown> {
+    let answers = answers(seen);
+    if answers.values().any(|rarity| rarity.history.is_enough()) {
+        return None;
+    }
+    let lacks = answers.values().find_map(|rarity| rarity.history.lacks.clone());
+    let lacks = lacks.unwrap_or_else(|| "the floor has no history of what fired".into());
     Some(Unknown {
-        what: "whether this is usual here: the floor has no history of these hosts".into(),
+        what: format!("whether this is usual here: {lacks}"),
         why_it_matters: "what runs every day on many hosts is rarely an attack".into(),
         where_to_look: "thirty days of events of comparable hosts".into(),
         obtainable: false,

@@ -1,11 +1,17 @@
 //! The sum: a prior from the rule's level, features within each family's cap, a probability.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::super::Brief;
 use super::feature::{Feature, MODERATE};
-use crate::domain::alert::Severity;
+use super::seen::Seen;
+use crate::domain::alert::{Alert, Severity};
 use crate::domain::evidence::Family;
+use crate::domain::ids::AlertId;
+use crate::tools::answer::Answered;
+use crate::tools::similar_cases::{Outcomes, Similar};
 
 /// How far a family can move the judgement, in log-odds: towards malicious, towards benign. A family's
 /// findings can all be wrong for one reason, so none decides beyond its cap.
@@ -30,6 +36,9 @@ const PRIORS: [(Severity, f64); 5] = [
     (Severity::Critical, 0.70),
 ];
 
+/// How many outcomes the declared share weighs.
+const PRIOR_WEIGHT: f64 = 10.0;
+
 /// An experimental rule is less to be trusted.
 const EXPERIMENTAL: f64 = -0.4;
 
@@ -45,7 +54,7 @@ const LEAST_FAMILIES: usize = 2;
 
 /// Everything declared, for the analyst's digest.
 pub fn declared() -> impl Serialize {
-    (CAPS, PRIORS, EXPERIMENTAL, VOIDS_FINGERPRINT, LEAST_SEEN, LEAST_FAMILIES)
+    (CAPS, PRIORS, PRIOR_WEIGHT, EXPERIMENTAL, VOIDS_FINGERPRINT, LEAST_SEEN, LEAST_FAMILIES)
 }
 
 /// The judgement as numbers.
@@ -62,8 +71,9 @@ pub struct Score {
 impl Score {
     /// Adds up.
     #[must_use]
-    pub fn of(brief: &Brief, features: &[Feature]) -> Self {
-        let prior = brief.alerts.iter().map(prior).fold(f64::NEG_INFINITY, f64::max);
+    pub fn of(brief: &Brief, features: &[Feature], outcomes: &BTreeMap<AlertId, Outcomes>) -> Self {
+        let of_alert = |alert: &Alert| prior(alert, outcomes.get(&alert.id).copied().unwrap_or_default());
+        let prior = brief.alerts.iter().map(of_alert).fold(f64::NEG_INFINITY, f64::max);
         let prior = if prior.is_finite() { prior } else { logit(0.10) };
         let families: Vec<(Family, f64)> = CAPS
             .iter()
@@ -105,9 +115,26 @@ pub fn without_void_fingerprints(features: Vec<Feature>) -> Vec<Feature> {
     features.into_iter().filter(|feature| !(voided && feature.family == Family::Fingerprint)).collect()
 }
 
-fn prior(alert: &crate::domain::alert::Alert) -> f64 {
+/// What people decided on alerts of the case's rules. Earlier verdicts of machines are no part of it.
+#[must_use]
+pub fn outcomes(seen: &Seen) -> BTreeMap<AlertId, Outcomes> {
+    let asked = seen.answers.iter().filter(|answered| answered.call.tool == "similar_cases");
+    let of = |answered: &std::sync::Arc<Answered>| {
+        let alert = answered.call.arguments.get("alert")?.as_str()?;
+        let similar: Similar = serde_json::from_value(answered.outcome.as_ref().ok()?.data.clone()).ok()?;
+        Some((AlertId::new(alert), similar.outcomes?))
+    };
+    asked.filter_map(of).collect()
+}
+
+/// The share one expects of the rule's level, as people's outcomes have moved it: a Beta distribution that began with
+/// the weight of [`PRIOR_WEIGHT`] cases.
+fn prior(alert: &Alert, outcomes: Outcomes) -> f64 {
     let share = PRIORS.iter().find(|(level, _)| *level == alert.rule.level).map_or(0.10, |(_, share)| *share);
     let experimental = alert.rule.status.as_deref() == Some("experimental");
+    let count = |number: u64| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
+    let (malicious, harmless) = (count(outcomes.malicious), count(outcomes.harmless));
+    let share = (PRIOR_WEIGHT * share + malicious) / (PRIOR_WEIGHT + malicious + harmless);
     logit(share) + if experimental { EXPERIMENTAL } else { 0.0 }
 }
 

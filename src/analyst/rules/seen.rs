@@ -164,6 +164,7 @@ impl Seen {
                 event.related = true;
             }
         }
+        seen.relate();
         seen
     }
 
@@ -196,6 +197,20 @@ impl Seen {
             if let (Some(Exhibit::Absence { absence }), Some(id)) = (&row.exhibit, id) {
                 self.absences.push(SeenAbsence { id: *id, channel: absence.channel.clone(), code: absence.code });
             }
+        }
+    }
+
+    /// What a process of the case did belongs to the case, whatever was asked when it was shown. Of programs under which
+    /// nearly everything runs only what was asked for does.
+    fn relate(&mut self) {
+        let own = self.related().filter(|event| event.image().is_some_and(|image| !programs::is_hub(image)));
+        let processes: BTreeSet<String> = own.map(SeenEvent::process).filter(|process| !process.is_empty()).collect();
+        let started = |event: &SeenEvent| {
+            event.view.is_sysmon(1)
+                && event.get("ParentProcessGuid").is_some_and(|parent| processes.contains(&guid::folded(parent)))
+        };
+        for event in self.events.values_mut().filter(|event| !event.related) {
+            event.related = processes.contains(&event.process()) || started(event);
         }
     }
 

@@ -9,7 +9,7 @@ use super::super::feature::{Feature, MODERATE, STRONG, VERY_STRONG, WEAK};
 use super::super::seen::{Seen, SeenEvent};
 use crate::domain::event::SYSMON;
 use crate::domain::evidence::Family;
-use crate::knowledge::command::Capability;
+use crate::knowledge::command::{self, Capability, Reading};
 use crate::knowledge::{discovery, guid, paths, programs};
 
 /// Distinct questions in this time are somebody looking around (Elastic's burst).
@@ -26,6 +26,8 @@ pub fn features(seen: &Seen) -> Vec<Feature> {
         discovery_burst(seen),
         tickets_harvested(seen),
         service_ran(seen),
+        consumer_ran(seen),
+        machines_probed(seen),
         account_made_powerful(seen),
         nothing_else(seen),
     ];
@@ -82,13 +84,7 @@ fn written_then_loaded(seen: &Seen) -> Option<Feature> {
 fn stager_connected(seen: &Seen) -> Option<Feature> {
     let connections: Vec<&SeenEvent> = seen.related().filter(|event| event.view.is_sysmon(3)).collect();
     seen.related().find_map(|event| {
-        let reading = content::reading(event)?;
-        let stages = reading.has(Capability::ExecuteInMemory)
-            && (reading.has(Capability::Download) || reading.has(Capability::Decode));
-        if !(reading.is_concealed() && (stages || reading.has(Capability::Download))) {
-            return None;
-        }
-        let process = event.process();
+        let (process, _) = stages(event)?;
         let connection = connections.iter().find(|connection| match process.is_empty() {
             // A script block names its process by number only.
             true => {
@@ -103,10 +99,25 @@ fn stager_connected(seen: &Seen) -> Option<Feature> {
             return None;
         }
         let says = format!("the hidden command's process ({}) reached {address}", event.id);
-        connection
-            .feature("hidden command reached out", Family::Effect, STRONG, &["DestinationIp", "Image"], says)
-            .map(Feature::active)
+        let feature =
+            connection.feature("hidden command reached out", Family::Effect, STRONG, &["DestinationIp", "Image"], says);
+        feature.map(Feature::active)
     })
+}
+
+/// The process whose own or parent's command is concealed and fetches or unwraps code to run it.
+fn stages(event: &SeenEvent) -> Option<(String, Reading)> {
+    let is_stager = |reading: &Reading| {
+        let fetches = reading.has(Capability::Download);
+        let unwraps = reading.has(Capability::ExecuteInMemory) && reading.has(Capability::Decode);
+        reading.is_concealed() && (fetches || unwraps)
+    };
+    let own = content::reading(event).map(|reading| (event.process(), reading));
+    let of_parent = || {
+        let process = event.get("ParentProcessGuid").map(guid::folded)?;
+        Some((process, command::read(event.get("ParentCommandLine")?)))
+    };
+    own.filter(|(_, reading)| is_stager(reading)).or_else(|| of_parent().filter(|(_, reading)| is_stager(reading)))
 }
 
 fn is_loopback(address: &str) -> bool {
@@ -234,6 +245,42 @@ fn service_ran(seen: &Seen) -> Option<Feature> {
             )
         })?
     })
+}
+
+/// WMI's host of script consumers was started: a consumer runs.
+fn consumer_ran(seen: &Seen) -> Option<Feature> {
+    let started =
+        seen.starts().find(|start| start.image().is_some_and(|image| paths::base_name(image) == "scrcons.exe"))?;
+    started.feature("WMI script consumer ran", Family::Effect, MODERATE, &["Image"], "a script consumer of WMI was run")
+}
+
+/// A person's account reached for the service managers of several machines within minutes: who may install a service
+/// there is being tried out.
+fn machines_probed(seen: &Seen) -> Option<Feature> {
+    let mut machines: BTreeMap<&str, (BTreeSet<&str>, &SeenEvent)> = BTreeMap::new();
+    for event in seen.events.values().filter(|event| event.view.channel == "Security") {
+        let manager = matches!(event.view.code, 4656 | 4674)
+            && event.get("ObjectType").is_some_and(|kind| kind.eq_ignore_ascii_case("SC_MANAGER OBJECT"));
+        let pipe = event.view.code == 5145
+            && event.get("RelativeTargetName").is_some_and(|name| name.eq_ignore_ascii_case("svcctl"));
+        let Some(account) = event.get("SubjectUserName").filter(|account| !account.ends_with('$')) else { continue };
+        if manager || pipe {
+            machines.entry(account).or_insert_with(|| (BTreeSet::new(), event)).0.insert(event.view.host.key());
+        }
+    }
+    let (account, (hosts, event)) = machines.into_iter().max_by_key(|(_, (hosts, _))| hosts.len())?;
+    let says = format!("{account} reached for the service managers of {} machines", hosts.len());
+    (hosts.len() >= 2).then(|| {
+        event
+            .feature(
+                "machines probed",
+                Family::Effect,
+                STRONG,
+                &["SubjectUserName", "ObjectType", "RelativeTargetName"],
+                says,
+            )
+            .map(Feature::at_victim)
+    })?
 }
 
 /// An account was made and made powerful.

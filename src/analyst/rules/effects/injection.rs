@@ -19,15 +19,6 @@ pub fn features(event: &SeenEvent, seen: &Seen) -> Vec<Feature> {
     found.into_iter().collect()
 }
 
-/// A program that has no business with others: an interpreter, a proxy, or one that was only put down.
-fn is_foreign(image: &str) -> bool {
-    programs::is_shell(image)
-        || programs::is_proxy(image)
-        || programs::is_quiet(image)
-        || paths::class(image).is_user_writable()
-        || paths::is_drop_zone(image)
-}
-
 fn folder(path: &str) -> String {
     let folded = path.to_lowercase();
     folded.rsplit_once('\\').map_or_else(String::new, |(folder, _)| folder.to_owned())
@@ -48,7 +39,7 @@ fn remote_thread(event: &SeenEvent) -> Option<Feature> {
     let mut says = format!("{} started a thread in {}", paths::base_name(source), paths::base_name(target));
     let mut fields = vec!["SourceImage", "TargetImage"];
     let installed = paths::class(source) == PathClass::ProgramFiles;
-    let (name, value) = match (unbacked, is_foreign(source)) {
+    let (name, value) = match (unbacked, programs::is_loose(source)) {
         (true, true) => ("thread in unbacked memory", VERY_STRONG),
         (true, false) if installed => ("thread in unbacked memory", MODERATE),
         (true, false) => ("thread in unbacked memory", STRONG),
@@ -72,7 +63,7 @@ fn opened_to_change(event: &SeenEvent, seen: &Seen) -> Option<Feature> {
     let writes = access_mask::parse(mask).is_some_and(|mask| mask & 0x28 == 0x28);
     // LSASS has findings of its own: one handle is one finding.
     if !writes
-        || !is_foreign(source)
+        || !programs::is_loose(source)
         || [paths::base_name(source).as_str(), "lsass.exe"].contains(&paths::base_name(target).as_str())
     {
         return None;
@@ -116,7 +107,7 @@ fn library_loaded(event: &SeenEvent) -> Option<Feature> {
     let fields = ["Image", "ImageLoaded"];
     if loaded.starts_with("system.management.automation") {
         let says = format!("{name} loaded PowerShell's engine");
-        return (is_foreign(image) && !programs::hosts_powershell(image)).then(|| {
+        return (programs::is_loose(image) && !programs::hosts_powershell(image)).then(|| {
             event.feature("PowerShell's engine in a foreign program", Family::Effect, STRONG, &fields, says)
         })?;
     }

@@ -5,14 +5,14 @@ use super::super::seen::SeenEvent;
 use super::{is_interpreter, program_of};
 use crate::domain::evidence::Family;
 use crate::knowledge::registry::{self, Meaning};
-use crate::knowledge::{paths, programs};
+use crate::knowledge::{command, paths, programs};
 
 /// Features of one event.
 pub fn features(event: &SeenEvent) -> Vec<Feature> {
     let found = match (event.view.channel.as_str(), event.view.code) {
         (_, 11) if event.view.is_sysmon(11) => file_created(event),
         (_, 12..=14) if event.view.is_sysmon(event.view.code) => registry_set(event),
-        (_, 20) if event.view.is_sysmon(20) => consumer(event),
+        (_, 20 | 21) if event.view.is_sysmon(event.view.code) => consumer(event),
         ("System", 7045) => service(event, "ImagePath"),
         ("Security", 4697) => service(event, "ServiceFileName"),
         ("Security", 4698 | 4702) => task(event),
@@ -38,14 +38,17 @@ fn foulness(command: &str) -> Option<(f64, &'static str)> {
 }
 
 fn service(event: &SeenEvent, field: &str) -> Option<Feature> {
-    let command = event.get(field)?;
-    let (value, says) = match foulness(command)? {
-        (value, what) if is_interpreter(command) => (value.max(VERY_STRONG), what),
+    let text = event.get(field)?;
+    let (value, says) = match foulness(text)? {
+        (value, what) if is_interpreter(text) => (value.max(VERY_STRONG), what),
         // Nobody installs a service into a profile, whatever else lies there.
         (value, what) => (value.max(STRONG), what),
     };
     let says = format!("a service was installed that runs {says}");
-    event.feature("service runs a foul program", Family::Effect, value, &[field, "ServiceName"], says)
+    let feature = event.feature("service runs a foul program", Family::Effect, value, &[field, "ServiceName"], says)?;
+    // A hidden command in a service is run at once, by whoever controls it from elsewhere.
+    let at_once = command::read(text).is_concealed() || is_interpreter(text) && paths::mentions_writable(text);
+    Some(if at_once { feature.active() } else { feature })
 }
 
 fn task(event: &SeenEvent) -> Option<Feature> {
@@ -60,7 +63,14 @@ fn task(event: &SeenEvent) -> Option<Feature> {
     event.feature("task runs a foul program", Family::Effect, value, &["TaskName", "TaskContent"], says)
 }
 
+/// A consumer, or its binding to a filter, that runs a command or a script; others write logs and send mails.
 fn consumer(event: &SeenEvent) -> Option<Feature> {
+    let bound = event.get("Consumer").unwrap_or_default().to_lowercase();
+    let runs = ["activescripteventconsumer", "commandlineeventconsumer"].iter().any(|kind| bound.contains(kind));
+    if event.view.code == 21 {
+        let says = "a permanent WMI consumer that runs a command or a script was bound to an event";
+        return runs.then(|| event.feature("WMI consumer", Family::Effect, STRONG, &["Consumer", "User"], says))?;
+    }
     let says = "a permanent WMI consumer was registered, which runs a command or a script on an event";
     event.feature("WMI consumer", Family::Effect, STRONG, &["Destination", "Type"], says)
 }
@@ -124,7 +134,13 @@ fn registry_set(event: &SeenEvent) -> Option<Feature> {
             let ordinary =
                 ["explorer.exe", "c:\\windows\\system32\\userinit.exe,", ""].contains(&details.to_lowercase().as_str());
             (!ordinary).then_some(())?;
-            ("logon runs another program", STRONG, format!("{writer} set a program or script that runs at logon"))
+            // Hardly anybody uses these values, and nobody for what lies where things are put down.
+            let value = if foul.is_some_and(|(value, _)| value >= STRONG) || paths::is_drop_zone(program_of(details)) {
+                VERY_STRONG
+            } else {
+                STRONG
+            };
+            ("logon runs another program", value, format!("{writer} set a program or script that runs at logon"))
         }
         Meaning::ElevationHijack => {
             let value = if foul.is_some() { VERY_STRONG } else { MODERATE };
