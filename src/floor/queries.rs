@@ -76,6 +76,7 @@ pub enum Query {
         /// The place; without one, where the journal ends.
         after: Option<u64>,
     },
+}
 
 impl Query {
     /// Its answer takes as long as there are events or records.
