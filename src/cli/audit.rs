@@ -12,7 +12,7 @@ use crate::journal::audit::Verified;
 /// What to do with the audit.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Follow the chain of hashes from the first row to the last
+    /// Follow the chain of hashes from the first decision to the last
     Verify(Common),
 }
 
@@ -27,9 +27,9 @@ pub async fn run(command: Command) -> Result<Verdict> {
         say_json(&verified)?;
     } else {
         match &verified.broken {
-            None => say(format!("The audit holds: {} rows, last hash {}.", verified.rows, verified.tip))?,
+            None => say(format!("The audit holds: {} decisions, last hash {}.", verified.rows, verified.tip))?,
             Some(broken) => say(format!(
-                "The audit is broken at row {}: {}. The {} rows before it hold.",
+                "The audit is broken at row {}: {}. The {} decisions before it hold.",
                 broken.seq, broken.what, verified.rows
             ))?,
         }
