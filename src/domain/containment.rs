@@ -1,6 +1,7 @@
 //! Containment: a wish, the gatekeeper's pure decision, and what becomes of it. Nothing here acts.
 
 mod decision;
+mod event;
 mod matter;
 
 use jiff::SignedDuration;
@@ -11,7 +12,8 @@ pub use self::decision::{
     Approval, AssetFacts, Criticality, Decision, DenialRule, DeviceRole, EvidenceFacts, Facts, IsolationRule, Target,
     decide, is_protected, recheck,
 };
-pub use self::matter::{Answer, GateEvent, IllegalStep, IsolationLease, Matter, Order, Outcome, Purpose, Standing};
+pub use self::event::{Answer, GateEvent, Order, Outcome, Purpose};
+pub use self::matter::{IllegalStep, IsolationLease, Matter, Standing};
 use super::entity::HostName;
 use super::ids::{EvidenceId, ProposalId};
 

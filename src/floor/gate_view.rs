@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::assembly::Stores;
-use crate::domain::containment::{Matter, Nature, Standing};
+use crate::domain::containment::{GateEvent, Matter, Nature, Standing};
 use crate::domain::ids::ProposalId;
 use crate::journal::audit;
 use crate::journal::gate_ledger::GateLedger;
@@ -121,7 +121,7 @@ pub async fn said(stores: &Stores, number: u64, word: &Word) -> Result<Said, Jou
     let rows = audit::rows(stores.journal.as_ref()).await?;
     let answer = rows.iter().find(|row| row.event.word() == Some(number));
     let refused = answer.and_then(|row| match &row.event {
-        crate::domain::containment::GateEvent::Unheard { why, .. } => Some(why.clone()),
+        GateEvent::Unheard { why, .. } => Some(why.clone()),
         _ => None,
     });
     let is_it = |id: ProposalId| word.proposal() == Some(id);

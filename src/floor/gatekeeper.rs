@@ -97,7 +97,14 @@ impl Actor for Gatekeeper {
         shared.journal.release_all(Role::Gatekeeper.name()).await?;
         let audit = AuditChain::open(shared.journal.clone()).await?;
         let ledger = GateLedger::of(audit.rows());
-        let policy = shared.containment().unwrap_or_else(|| ledger.policy());
+        // Whoever laid a hand on the audit may have removed a denial: nothing is done on its word any more.
+        let policy = match audit.broken() {
+            Some(broken) => {
+                tracing::error!(%broken, "the audit does not hold: proposals are denied until that is explained");
+                Policy::default()
+            }
+            None => shared.containment().unwrap_or_else(|| ledger.policy()),
+        };
         let mut state = State {
             shared,
             audit,
@@ -350,7 +357,7 @@ impl State {
             .ledger
             .matters()
             .filter(|matter| !self.carrying.contains(&matter.proposal.id) && is_due(&matter.proposal.id))
-            .filter_map(|matter| carry::Errand::of(matter))
+            .filter_map(|matter| carry::Errand::of(matter, &self.digest))
             .collect();
         for errand in due {
             let (shared, myself, proposal) = (self.shared.clone(), myself.clone(), errand.proposal);

@@ -47,6 +47,7 @@ pub struct AuditChain {
     last: u64,
     tip: String,
     rows: Vec<AuditRow>,
+    broken: Option<Break>,
 }
 
 /// Where a chain breaks.
@@ -78,13 +79,19 @@ impl AuditChain {
     pub async fn open(journal: Arc<dyn Journal>) -> Result<Self, JournalError> {
         let (verified, rows) = walk(journal.as_ref()).await?;
         let last = journal.read(&stream(), 0).await?.last().map_or(0, |row| row.seq);
-        Ok(Self { journal, last, tip: verified.tip, rows })
+        Ok(Self { journal, last, tip: verified.tip, rows, broken: verified.broken })
     }
 
     /// The rows that hold.
     #[must_use]
     pub fn rows(&self) -> &[AuditRow] {
         &self.rows
+    }
+
+    /// Where it broke before it was opened; rows beyond are not read.
+    #[must_use]
+    pub const fn broken(&self) -> Option<&Break> {
+        self.broken.as_ref()
     }
 
     /// The hash of its last row.

@@ -1,7 +1,7 @@
 //! Carrying out an order, one step at a time: ask the EDR once, find out what became of it, read its effect back.
 
 use super::Shared;
-use crate::domain::containment::{Action, Matter, Order, Outcome, Purpose, Standing};
+use crate::domain::containment::{Action, Approval, Matter, Order, Outcome, Purpose, Standing};
 use crate::domain::ids::{DeviceActionId, DeviceId, ProposalId};
 use crate::journal::effects::EDR;
 use crate::ports::edr::{ActionStatus, DeviceAction, EdrError};
@@ -27,16 +27,19 @@ pub(super) struct Errand {
     /// What the EDR took it as.
     accepted: Option<DeviceActionId>,
     comment: String,
+    /// What allows it, where something has to.
+    approval: Option<Approval>,
+    /// Digest of the policy in force.
+    policy: String,
 }
 
 impl Errand {
     /// The errand of a proposal, if something is under way for it.
-    pub(super) fn of(matter: &Matter) -> Option<Self> {
+    pub(super) fn of(matter: &Matter, policy: &str) -> Option<Self> {
         let (order, device, accepted) = matter.standing.under_way()?;
-        let action = match (order.purpose, &matter.standing) {
-            (Purpose::Release, _) => Action::ReleaseDevice,
-            (Purpose::Contain, Standing::UnderWay { approval, .. }) => approval.action,
-            (Purpose::Contain, _) => matter.proposal.action,
+        let (action, approval) = match &matter.standing {
+            Standing::UnderWay { approval, .. } => (approval.action, Some(approval.as_ref().clone())),
+            _ => (Action::ReleaseDevice, None),
         };
         let case = matter.proposal.id.case();
         let comment = format!("[{}] case {case}, {} by {}", order.key, action.noun(), order.by);
@@ -47,6 +50,8 @@ impl Errand {
             action,
             accepted: accepted.cloned(),
             comment,
+            approval,
+            policy: policy.to_owned(),
         })
     }
 
@@ -88,7 +93,22 @@ impl Errand {
                 Err(error) => return Ok(Err(error)),
             }
         }
+        // Whoever takes this up after a death may come hours later: what was allowed then is not allowed for ever.
+        if let Some(why) = self.no_longer(shared) {
+            return Ok(Ok(Step::Settled(Outcome::Failed { why })));
+        }
         Ok(self.send(shared).await)
+    }
+
+    /// Why it may no longer be asked, if so.
+    fn no_longer(&self, shared: &Shared) -> Option<String> {
+        let approval = self.approval.as_ref()?;
+        if approval.policy != self.policy {
+            return Some("it was approved under another policy than the one in force: nothing was asked".into());
+        }
+        let expires = approval.expires;
+        let late = approval.is_expired(shared.clock.now());
+        late.then(|| format!("it was approved and not sent before {expires}: nothing was asked"))
     }
 
     /// A device that somebody let back already is not let back again.

@@ -166,3 +166,6 @@ fn extended(lease: &IsolationLease, lasts: SignedDuration, longest: SignedDurati
     let latest = lease.since.checked_add(longest).ok()?;
     (lasts > SignedDuration::ZERO && until <= latest).then_some(until)
 }
+
+#[cfg(test)]
+mod tests;

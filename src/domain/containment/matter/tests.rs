@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::ids::CaseId;
+use crate::domain::ids::{CaseId, ProposalId};
 
 const ID: ProposalId = ProposalId::new(CaseId::new(1), 1);
 
