@@ -21,7 +21,9 @@ fn a_stranger_sees_the_floor_work_in_time_and_can_answer_what_waits() {
     let state = State::new();
     let began = Instant::now();
     let shown = state.run(&["demo"]).expect_code(0);
-    assert!(began.elapsed() < LONGEST, "it took {:?}", began.elapsed());
+    // The promise is that of the program as it is shipped; a build for tests is several times as slow.
+    let longest = if cfg!(debug_assertions) { LONGEST * 3 } else { LONGEST };
+    assert!(began.elapsed() < longest, "it took {:?}", began.elapsed());
     for part in [
         "written, not recorded",
         "EDR is simulated",
