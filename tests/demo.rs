@@ -1,12 +1,14 @@
 //! The demonstration as a stranger meets it: it ends in time and well, shows the floor's parts, says what is invented,
 //! and the command it prints for the waiting isolation makes a simulated lease.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 mod support;
 
 use support::program::{Ended, State, run, watchfloor};
-use watchfloor::cli::demo::LONGEST;
+
+/// So long a demonstration may take.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// The words of the first printed line that begins so, as arguments of the program.
 fn command(shown: &Ended, begins: &str) -> Vec<String> {
