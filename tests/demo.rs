@@ -1,12 +1,14 @@
 //! The demonstration as a stranger meets it: it ends in time and well, shows the floor's parts, says what is invented,
 //! and the command it prints for the waiting isolation makes a simulated lease.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 mod support;
 
 use support::program::{Ended, State, run, watchfloor};
-use watchfloor::cli::demo::LONGEST;
+
+/// So long a demonstration may take.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// The words of the first printed line that begins so, as arguments of the program.
 fn command(shown: &Ended, begins: &str) -> Vec<String> {
@@ -21,7 +23,9 @@ fn a_stranger_sees_the_floor_work_in_time_and_can_answer_what_waits() {
     let state = State::new();
     let began = Instant::now();
     let shown = state.run(&["demo"]).expect_code(0);
-    assert!(began.elapsed() < LONGEST, "it took {:?}", began.elapsed());
+    // The promise is that of the program as it is shipped; a build for tests is several times as slow.
+    let longest = if cfg!(debug_assertions) { LONGEST * 3 } else { LONGEST };
+    assert!(began.elapsed() < longest, "it took {:?}", began.elapsed());
     for part in [
         "written, not recorded",
         "EDR is simulated",

@@ -3,6 +3,8 @@
 //! What the benign halves of the twins do happens here too, on several machines and days, so that prevalence can tell
 //! the usual from the unusual. Around an act its machines report more densely: a silence there would be a sign.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -29,22 +31,33 @@ pub struct Background {
     pub hosts: u16,
 }
 
-/// The act that a background surrounds.
-#[derive(Debug, Clone)]
+/// The act that a background surrounds: its machines by their short names, in upper case, each with the times of its
+/// first and last event.
+#[derive(Debug, Clone, Default)]
 pub struct Act {
-    /// The first event.
-    pub from: Timestamp,
-    /// The last one.
-    pub to: Timestamp,
-    /// Its machines, by their short names, in upper case.
-    pub hosts: Vec<String>,
+    hosts: BTreeMap<String, (Timestamp, Timestamp)>,
+}
+
+impl Act {
+    /// Takes an event of a machine into it.
+    pub fn see(&mut self, host: &str, time: Timestamp) {
+        let (from, to) = self.hosts.entry(host.to_uppercase()).or_insert((time, time));
+        (*from, *to) = (time.min(*from), time.max(*to));
+    }
+
+    /// The last event; `None` of an act without any.
+    #[must_use]
+    pub fn end(&self) -> Option<Timestamp> {
+        self.hosts.values().map(|(_, to)| *to).max()
+    }
 }
 
 impl Background {
-    /// The records around an act, a line each, in order of their times.
+    /// The records around an act, a line each, in order of their times; none around an act without events.
     #[must_use]
     pub fn lines(&self, act: &Act) -> Vec<String> {
-        let (from, to) = (act.from.as_millisecond(), act.to.as_millisecond());
+        let Some(end) = act.end() else { return Vec::new() };
+        let to = end.as_millisecond();
         let last = (to + AFTERWARDS).div_euclid(DAY);
         let mut records = Records::default();
         for day in (last - i64::from(self.days) + 1)..=last {
@@ -53,11 +66,11 @@ impl Background {
                 ordinary_day(&mut HostDay::new(&mut records, host, day, dice));
             }
         }
-        let around = |name: &String| OFFICE.host(name);
-        for host in act.hosts.iter().filter_map(around) {
+        for (name, (from, to)) in &act.hosts {
+            let Some(host) = OFFICE.host(name) else { continue };
+            let (from, to) = (from.as_millisecond() - DENSE, to.as_millisecond() + DENSE);
             let dice = Dice::of(&format!("{}:{}:around", self.seed, host.name));
-            let mut day = HostDay::new(&mut records, host, from.div_euclid(DAY), dice);
-            day.busy_hours(from - DENSE, (to + DENSE).min(to + AFTERWARDS));
+            HostDay::new(&mut records, host, from.div_euclid(DAY), dice).busy_hours(from, to);
         }
         records.lines(to + AFTERWARDS)
     }
@@ -72,7 +85,9 @@ const fn weekday(day: i64) -> i64 {
 fn ordinary_day(day: &mut HostDay) {
     let (host, weekday, ordinal) = (day.host, weekday(day.day), day.day);
     let workday = weekday < 5;
-    day.housekeeping();
+    if is_turn(host, ordinal, 2) {
+        day.housekeeping();
+    }
     if is_turn(host, ordinal, 4) {
         day.defender_collects();
     }

@@ -2,7 +2,6 @@
 //! that a label only names.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -219,17 +218,12 @@ pub fn logs_in(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
 
 /// When the events of some logs happen, and where.
 fn act_in(logs: &[PathBuf]) -> Result<Act, ScenarioError> {
-    let (mut span, mut hosts) = (None, BTreeSet::new());
+    let mut act = Act::default();
     for log in logs {
-        for event in EventLog::open(log)? {
-            let (from, to) = span.unwrap_or((event.time, event.time));
-            span = Some((event.time.min(from), event.time.max(to)));
-            hosts.insert(event.host.key().to_uppercase());
-        }
+        EventLog::open(log)?.for_each(|event| act.see(event.host.key(), event.time));
     }
     let named = || logs.iter().map(|log| log.display().to_string()).collect::<Vec<_>>().join(", ");
-    let (from, to) = span.ok_or_else(|| ScenarioError::NoEvents(named()))?;
-    Ok(Act { from, to, hosts: hosts.into_iter().collect() })
+    if act.end().is_some() { Ok(act) } else { Err(ScenarioError::NoEvents(named())) }
 }
 
 fn embedded(folder: &Dir<'static>, root: &Path, files: &mut Vec<(PathBuf, Cow<'static, [u8]>)>) {

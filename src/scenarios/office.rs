@@ -15,9 +15,9 @@ pub const DAY: i64 = 86_400_000;
 
 /// The office.
 pub static OFFICE: LazyLock<Office> = LazyLock::new(|| {
-    // Compiled in; a test reads it.
-    let mut office: Office =
-        toml::from_str(include_str!("../../scenarios/office/office.toml")).expect("the office is TOML");
+    let text = include_str!("../../scenarios/office/office.toml");
+    // Compiled in, and read by every test of a scenario: a mistake in it never leaves the house.
+    let mut office: Office = toml::from_str(text).expect("the office is TOML");
     office.by_image = office.programs.iter().enumerate().map(|(at, found)| (found.image.to_lowercase(), at)).collect();
     office
 });

@@ -66,7 +66,7 @@ impl<'r> HostDay<'r> {
         self.host.resident(image, &format!("\"{image}\""))
     }
 
-    /// What a machine does by itself, whoever is there: once a day something of each kind.
+    /// What a machine does by itself, whoever is there: now and then something of each kind.
     pub fn housekeeping(&mut self) {
         let mut time = self.between(1, 22);
         for turn in 0..3 {

@@ -77,11 +77,9 @@ impl Written {
     }
 
     fn act(&self) -> Act {
-        let events = self.events();
-        let times = || events.iter().map(|event| event.time);
-        let hosts: BTreeSet<String> = events.iter().map(|event| event.host.key().to_uppercase()).collect();
-        let (from, to) = (times().min().expect("events"), times().max().expect("events"));
-        Act { from, to, hosts: hosts.into_iter().collect() }
+        let mut act = Act::default();
+        self.events().iter().for_each(|event| act.see(event.host.key(), event.time));
+        act
     }
 
     fn data(record: &Value) -> &serde_json::Map<String, Value> {
@@ -275,9 +273,12 @@ fn what_is_closable_is_usual_in_the_background_and_nothing_else_is_loud_there() 
 fn a_scenario_is_written_whole_and_only_where_nothing_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let shipped = Scenario::shipped().expect("they are sound");
+    // All that the demonstration plays has one background.
+    let of_the_day = shipped.iter().filter(|one| one.label.background.is_some_and(|background| background.seed == 7));
+    assert!(of_the_day.count() >= 8);
     assert_eq!(shipped.len(), WRITTEN.len());
     let whole = shipped[0].materialise(folder.path()).expect("it is written");
-    for file in ["label.json", "events.ndjson", "baseline.ndjson.gz"] {
+    for file in ["label.json", "events.ndjson", "baseline.ndjson.gz", "context/office.toml", "devices.toml"] {
         assert!(whole.join(file).is_file(), "{file}");
     }
     let before = EventLog::open(&whole.join("baseline.ndjson.gz")).expect("a log").count();
