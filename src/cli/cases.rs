@@ -5,10 +5,11 @@ use clap::Subcommand;
 
 use super::ask::ask;
 use super::say::{say, say_json};
-use super::{Common, Verdict, render};
+use super::{Common, Verdict, containment, render};
 use crate::domain::case::Status;
 use crate::domain::ids::CaseId;
 use crate::floor::queries::{CaseThread, Query};
+use crate::journal::desired;
 use crate::ports::desk::DeskCase;
 
 /// What to read.
@@ -45,7 +46,7 @@ pub async fn run(command: Command) -> Result<Verdict> {
             if json {
                 say_json(&thread)?;
             } else {
-                say(render::thread(&thread))?;
+                say(render::thread(&thread) + &containment::section(&thread.case.state.proposals, &data))?;
             }
             Ok(verdict(std::slice::from_ref(&thread.case)))
         }
@@ -55,6 +56,8 @@ pub async fn run(command: Command) -> Result<Verdict> {
 /// Whether one of the cases waits for a person. A case that is not judged yet is nothing to be quiet about.
 #[must_use]
 pub fn verdict(cases: &[DeskCase]) -> Verdict {
-    let quiet = |case: &DeskCase| matches!(case.state.status, Status::Resolved | Status::Closed | Status::Merged);
+    let ended = |case: &DeskCase| matches!(case.state.status, Status::Resolved | Status::Closed | Status::Merged);
+    // A device that is cut off waits for its person, however its case ended.
+    let quiet = |case: &DeskCase| ended(case) && !case.state.proposals.iter().any(desired::needs_person);
     if cases.iter().all(quiet) { Verdict::Quiet } else { Verdict::NeedsPerson }
 }

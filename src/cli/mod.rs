@@ -7,17 +7,21 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::telemetry;
 
+pub mod approvals;
 pub mod ask;
 pub mod audit;
 pub mod cases;
+pub mod containment;
 pub mod events;
 pub mod journal;
+pub mod leases;
 pub mod progress;
 pub mod render;
 pub mod rules;
 pub mod run;
 pub mod say;
 pub mod triage;
+pub mod watch;
 
 /// Investigates security alerts in Windows logs and writes cases that a person can check and overrule.
 #[derive(Debug, Parser)]
@@ -38,6 +42,14 @@ enum Command {
     /// Read cases
     #[command(subcommand)]
     Cases(cases::Command),
+    /// Answer proposals to contain a device
+    #[command(subcommand)]
+    Approvals(approvals::Command),
+    /// Look after devices that are isolated
+    #[command(subcommand)]
+    Leases(leases::Command),
+    /// Follow live who does what on a running floor
+    Watch(watch::Arguments),
     /// Look at the stored events, or remove old ones
     #[command(subcommand)]
     Events(events::Command),
@@ -81,6 +93,9 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Triage(arguments) => triage::run(arguments).await,
         Command::Run(arguments) => run::run(arguments).await,
         Command::Cases(command) => cases::run(command).await,
+        Command::Approvals(command) => approvals::run(command).await,
+        Command::Leases(command) => leases::run(command).await,
+        Command::Watch(arguments) => watch::run(arguments).await,
         Command::Events(command) => events::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Rules(command) => rules::run(command).await,

@@ -16,6 +16,7 @@ use super::{Common, Verdict, render};
 use crate::config::Config;
 use crate::detection::sigma::reload::{LiveRules, Looked};
 use crate::detection::sigma::{Rejected, RuleSet};
+use crate::domain::containment::{Mode, Policy};
 use crate::domain::ids::CaseId;
 use crate::floor::assembly::{Stores, assemble};
 use crate::floor::control::Control;
@@ -64,6 +65,10 @@ pub struct Arguments {
     /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
     #[arg(long, value_name = "DIR")]
     context: Option<PathBuf>,
+    /// What happens to a proposal to contain a device that passes every check: dry_run denies it, approve asks a
+    /// person; dry_run if neither this nor the configuration says otherwise
+    #[arg(long, value_name = "MODE")]
+    containment: Option<Mode>,
     /// A configuration file (`watchfloor.toml`); what the command line says comes first
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -77,7 +82,8 @@ pub struct Arguments {
 /// When there is nothing to watch, an input or the folder cannot be used, or the floor breaks down. What was recorded
 /// stays, and the same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { follow, listen, no_auth, rules, context, config, common: Common { data, json } } = arguments;
+    let Arguments { follow, listen, no_auth, rules, context, containment, config, common: Common { data, json } } =
+        arguments;
     let mut signals = Signals::new()?;
     let config = config.map(|file| Config::read(&file)).transpose()?.unwrap_or_default();
     let context = context.or(config.context.folder);
@@ -104,6 +110,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let stores = Stores::open(folder.path(), &faults)?.with_context(folder.path(), context.as_deref())?;
     let control = Control::open(folder.path(), stores.clone()).await?;
     let shared = assemble(&folder, stores.clone(), faults).await?;
+    shared.contain_by(Policy::of(containment.unwrap_or(config.containment.mode)));
     shared.judge_once_settled(Settle::default());
     let mut written = shared.written_cases();
     let mut teller = Teller::new(json, stores.desk.list().await?);

@@ -11,11 +11,12 @@ use serde_json::json;
 
 use super::progress::Bar;
 use super::say::{complain, say, say_json};
-use super::{Common, Verdict, cases, render};
+use super::{Common, Verdict, cases, containment, render};
 use crate::detection::clock::ClockOffset;
 use crate::detection::damage::{Damage, Tally};
 use crate::detection::read::{Input, Inputs, LeftOut};
 use crate::detection::sigma::{Detector, RuleSet};
+use crate::domain::containment::{Mode, Policy};
 use crate::domain::ids::{AlertId, CaseId};
 use crate::floor::assembly::{Stores, assemble};
 use crate::floor::control::Control;
@@ -51,6 +52,9 @@ pub struct Arguments {
     /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
     #[arg(long, value_name = "DIR")]
     context: Option<PathBuf>,
+    /// What happens to a proposal to contain a device that passes every check: dry_run denies it, approve asks a person
+    #[arg(long, value_name = "MODE", default_value = "dry_run")]
+    containment: Mode,
     #[command(flatten)]
     common: Common,
 }
@@ -61,7 +65,8 @@ pub struct Arguments {
 /// When an input cannot be used, the folder is in use, or the floor breaks down. What was recorded stays, and the
 /// same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { files, clock_offset, rules: rules_from, context, common: Common { data, json } } = arguments;
+    let Arguments { files, clock_offset, rules: rules_from, context, containment, common: Common { data, json } } =
+        arguments;
     // Every input is looked at before anything is written.
     let Inputs { logs, left_out } = tokio::task::spawn_blocking(move || Inputs::find(&files)).await??;
     for LeftOut { file, reason } in left_out.iter().take(MOST_LEFT_OUT) {
@@ -92,6 +97,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let stores = Stores::open(folder.path(), &faults)?.with_context(folder.path(), context.as_deref())?;
     let control = Control::open(folder.path(), stores.clone()).await?;
     let shared = assemble(&folder, stores.clone(), faults).await?;
+    shared.contain_by(Policy::of(containment));
     let watch = Arc::new(Watch::default());
     // One pipe among them, and nobody knows how much is to come.
     let total = logs.iter().map(Input::size).sum();
@@ -134,6 +140,11 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         if shown.len() < all.len() {
             let more = all.len() - shown.len();
             say(format!("{more} earlier cases in {data} are not shown: watchfloor cases list --data {data}"))?;
+        }
+        for proposal in shown.iter().flat_map(|case| &case.state.proposals) {
+            if let Some(command) = containment::commands(proposal, folder.path()).first() {
+                say(format!("It waits for a person: {command}"))?;
+            }
         }
         if let Some(first) = shown.first() {
             say(format!("Read one: watchfloor cases show {} --data {data}", first.id))?;

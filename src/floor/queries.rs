@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::assembly::Stores;
+use super::{gate_view, watching};
 use crate::domain::event::kind_name;
 use crate::domain::evidence::Exhibit;
 use crate::domain::ids::{CaseId, EvidenceId};
 use crate::journal::audit;
 use crate::journal::case_stream::{self, CaseStream};
 use crate::journal::effects::{DESK, DeskEffect};
+use crate::journal::words::Word;
 use crate::ports::desk::{Comment, DeskCase, DeskError};
 use crate::ports::events::EventQuery;
 use crate::ports::events::coverage::History;
@@ -40,6 +42,18 @@ pub enum Query {
     CheckJournal,
     /// What the event store holds.
     EventStats,
+    /// Every proposal that the gatekeeper decided.
+    Matters,
+    /// A person speaks to the gatekeeper.
+    Say {
+        /// What is said.
+        said: Word,
+    },
+    /// What happened after a place of the journal.
+    Watch {
+        /// The place; without one, where the journal ends.
+        after: Option<u64>,
+    },
 }
 
 /// A case with its thread.
@@ -178,5 +192,8 @@ pub async fn answer(stores: &Stores, query: &Query) -> Result<Value, QueryError>
         Query::VerifyAudit => json!(audit::verify(stores.journal.as_ref()).await?),
         Query::CheckJournal => json!(stores.journal.check().await?),
         Query::EventStats => json!(event_stats(stores).await?),
+        Query::Matters => json!(gate_view::matters(stores).await?),
+        Query::Say { said } => json!(gate_view::say(stores, said).await?),
+        Query::Watch { after } => json!(watching::since(stores, *after).await?),
     })
 }

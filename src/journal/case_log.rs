@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::entry::{CaseEntry, Handover, Payload, Pins, Recorded};
 use crate::domain::case::{Hold, RecordedTransition, Status};
-use crate::domain::containment::{Decision, Proposal};
+use crate::domain::containment::{Decision, Matter, Proposal, Standing};
 use crate::domain::draft::{Classification, Draft};
 use crate::domain::ids::{AlertId, CaseId};
 use crate::domain::route::Tier;
@@ -85,6 +85,22 @@ pub struct Proposed {
     pub proposal: Proposal,
     /// The gatekeeper's answer, once given.
     pub decision: Option<Decision>,
+    /// Where it stands since then.
+    pub standing: Option<Standing>,
+}
+
+impl Proposed {
+    /// A wish that nobody has answered.
+    #[must_use]
+    pub const fn new(proposal: Proposal) -> Self {
+        Self { proposal, decision: None, standing: None }
+    }
+
+    /// The gatekeeper answered.
+    pub fn decide(&mut self, decision: Decision) {
+        self.standing = Some(Standing::after(&decision));
+        self.decision = Some(decision);
+    }
 }
 
 /// A case, rebuilt.
@@ -118,6 +134,8 @@ pub struct CaseLog {
     pub attempts: Vec<Attempt>,
     /// Its proposals.
     pub proposals: Vec<Proposed>,
+    /// The last row of the gate's audit that the case was told of.
+    pub told_gate: u64,
     /// When its run was concluded last.
     pub concluded: Option<Timestamp>,
     /// Rows that can no longer be trusted, and entries that the status machine refuses.
@@ -143,6 +161,7 @@ impl CaseLog {
             decided_by: None,
             attempts: vec![],
             proposals: vec![],
+            told_gate: 0,
             concluded: None,
             damaged: vec![],
         }
@@ -249,10 +268,20 @@ impl CaseLog {
                     attempt.broke_at.push(ordinal);
                 }
             }
-            CaseEntry::Proposed { proposal } => self.proposals.push(Proposed { proposal, decision: None }),
+            CaseEntry::Proposed { proposal } => self.proposals.push(Proposed::new(proposal)),
             CaseEntry::Decided { proposal, decision, .. } => {
                 if let Some(proposed) = self.proposals.iter_mut().find(|p| p.proposal.id == proposal) {
-                    proposed.decision = Some(decision);
+                    proposed.decide(decision);
+                }
+            }
+            CaseEntry::Gate { row, when, event } => {
+                self.told_gate = self.told_gate.max(row);
+                let proposed = self.proposals.iter_mut().find(|p| event.proposal() == Some(p.proposal.id));
+                if let Some(Proposed { proposal, standing: Some(standing), .. }) = proposed {
+                    let mut matter = Matter { proposal: proposal.clone(), standing: standing.clone() };
+                    // The gate's ledger refused the same step.
+                    let _ = matter.apply(&event, when);
+                    *standing = matter.standing;
                 }
             }
             CaseEntry::Concluded => self.concluded = Some(at),

@@ -162,6 +162,7 @@ const fn kind(entry: &CaseEntry) -> &'static str {
         CaseEntry::Broke { .. } => "broke",
         CaseEntry::Proposed { .. } => "proposed",
         CaseEntry::Decided { .. } => "decided",
+        CaseEntry::Gate { .. } => "gate",
         CaseEntry::Concluded => "concluded",
         CaseEntry::Unknown => "unknown",
     }

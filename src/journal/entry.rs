@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::json::Json;
 use crate::domain::case::RecordedTransition;
-use crate::domain::containment::{Decision, Proposal};
+use crate::domain::containment::{Decision, GateEvent, Proposal};
 use crate::domain::draft::Draft;
 use crate::domain::ids::{AlertId, CaseId, EvidenceId, ProposalId};
 use crate::domain::route::Tier;
@@ -203,6 +203,15 @@ pub enum CaseEntry {
         decision: Decision,
         /// The gate's span.
         span: SpanId,
+    },
+    /// What happened to a proposal after it was decided, as the gate's audit has it.
+    Gate {
+        /// The audit's row.
+        row: u64,
+        /// When it happened.
+        when: Timestamp,
+        /// What.
+        event: GateEvent,
     },
     /// The run is over and its root span may be exported.
     Concluded,

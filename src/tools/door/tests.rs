@@ -54,7 +54,7 @@ impl Tool for Slow {
         });
         let rows: Vec<Row> = rows.collect();
         let header = Header { total: rows.len() as u64, ..Header::default() };
-        Ok(Answer { header, rows, cut: 0, data: Value::Null })
+        Ok(Answer { header, rows, cut: 0, data: Value::Null, filing: None })
     }
 }
 
@@ -103,7 +103,7 @@ impl Hall {
 
 fn visitor_to(events: Arc<dyn EventStore>) -> Visitor {
     let allowed = ["slow", "get_event", "search_winlog_events", SUBMIT].map(str::to_owned).to_vec();
-    let scope = Scope { alerts: Arc::default(), events, watermark: Watermark(u64::MAX) };
+    let scope = Scope { case: crate::fixtures::CASE, alerts: Arc::default(), events, watermark: Watermark(u64::MAX) };
     Visitor::new(CASE, Tier::One, ROOT, allowed, scope, Ledger::default())
 }
 
