@@ -14,13 +14,17 @@ use tokio::sync::broadcast::error::RecvError;
 use super::say::{complain, say, say_json_line};
 use super::{Common, Verdict, render};
 use crate::config::Config;
+use crate::detection::clock::ClockOffset;
+use crate::detection::read;
 use crate::detection::sigma::reload::{LiveRules, Looked};
 use crate::detection::sigma::{Rejected, RuleSet};
 use crate::domain::containment::{Mode, Policy};
 use crate::domain::ids::CaseId;
 use crate::floor::assembly::{Stores, assemble};
+use crate::floor::baseline::{Baseline, import_baseline};
 use crate::floor::control::Control;
 use crate::floor::faults::{Faults, VARIABLE};
+use crate::floor::import::Watch;
 use crate::floor::live::access::{Access, Credential};
 use crate::floor::live::detector::Detector;
 use crate::floor::live::source::{News, Standing};
@@ -62,6 +66,9 @@ pub struct Arguments {
     /// Sigma rules: a folder, a file or a tar archive; the shipped rules if left out
     #[arg(long, value_name = "DIR|ARCHIVE")]
     rules: Option<PathBuf>,
+    /// History to compare with: logs or folders of them, stored at the start and not judged
+    #[arg(long, value_name = "DIR|FILE", num_args = 1)]
+    baseline: Vec<PathBuf>,
     /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
     #[arg(long, value_name = "DIR")]
     context: Option<PathBuf>,
@@ -82,11 +89,24 @@ pub struct Arguments {
 /// When there is nothing to watch, an input or the folder cannot be used, or the floor breaks down. What was recorded
 /// stays, and the same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { follow, listen, no_auth, rules, context, containment, config, common: Common { data, json } } =
-        arguments;
+    let Arguments {
+        follow,
+        listen,
+        no_auth,
+        rules,
+        baseline,
+        context,
+        containment,
+        config,
+        common: Common { data, json },
+    } = arguments;
     let mut signals = Signals::new()?;
     let config = config.map(|file| Config::read(&file)).transpose()?.unwrap_or_default();
     let context = context.or(config.context.folder);
+    let history = match baseline.is_empty() {
+        true => None,
+        false => Some(tokio::task::spawn_blocking(move || read::Inputs::find(&baseline)).await??.logs),
+    };
     let rules = Rules::load(rules.or(config.rules))?;
     let follow = if follow.is_empty() { config.follow } else { follow };
     let credentials = credentials(config.listen.as_ref())?;
@@ -117,6 +137,10 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let floor = Floor::start(shared.clone()).await?;
     let detector = Arc::new(Detector::new(shared, rules.current()));
     detector.recall().await?;
+    if let Some(history) = history {
+        let stored = import_baseline(detector.shared(), history, ClockOffset::NONE, &Watch::default()).await?;
+        teller.tell(&Told::Baseline(stored))?;
+    }
     let (sources, mut news) = Sources::start(detector.clone(), Inputs { follow, listen, ..Inputs::default() }).await?;
     teller.tell(&Told::Started { folder: folder.path().display().to_string(), process: std::process::id() })?;
 
@@ -289,6 +313,7 @@ enum Told {
         #[serde(flatten)]
         news: News,
     },
+    Baseline(Baseline),
     Rules {
         rules: usize,
     },
@@ -364,6 +389,7 @@ impl Teller {
                 let skipped = if *skipped == 0 { String::new() } else { format!(", {skipped} records left out") };
                 format!("{events} events in{known}, {alerts} alerts{skipped}")
             }
+            Told::Baseline(baseline) => baseline.says(),
             Told::Rules { rules } => format!("{rules} rules are in use from now on: their files have changed"),
             Told::Case { case } => render::line(case),
             Told::Stopping => {

@@ -31,3 +31,6 @@ pub mod timeline;
 pub mod tool;
 pub mod verdict;
 pub mod view;
+
+#[cfg(test)]
+mod cap_tests;

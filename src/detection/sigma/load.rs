@@ -56,6 +56,12 @@ impl RuleSet {
         assemble(&files)
     }
 
+    /// No rules: what is read with them is stored and raises nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        assemble(&[])
+    }
+
     /// Rules from a folder (with its subfolders), a single file, or a tar archive, gzip or not.
     ///
     /// # Errors
