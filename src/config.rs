@@ -33,18 +33,10 @@ pub struct Config {
     pub rules: Option<PathBuf>,
     /// What forwarders may send to.
     pub listen: Option<Listen>,
-    /// What happens to proposals to contain a device.
-    pub containment: Containment,
     /// Where context lies.
     pub context: ContextPlace,
-}
-
-/// What happens to proposals to contain a device.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Containment {
-    /// What happens to one that passes every check.
-    pub mode: Mode,
+    /// What happens to proposals to contain a device.
+    pub containment: Containment,
 }
 
 /// Where what people know of their machines and accounts is written.
@@ -53,6 +45,14 @@ pub struct Containment {
 pub struct ContextPlace {
     /// A folder of TOML files; `context` in the state folder if left out.
     pub folder: Option<PathBuf>,
+}
+
+/// What happens to proposals to contain a device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Containment {
+    /// What happens to one that passes every check.
+    pub mode: Mode,
 }
 
 /// The port that forwarders send to.
@@ -89,7 +89,7 @@ pub enum ConfigError {
     },
     /// It says something that is not known.
     #[error(
-        "the configuration {path} is not understood: {what}; known are follow, rules, [listen] with address, api_keys and users, [containment] with mode, and [context] with folder"
+        "the configuration {path} is not understood: {what}; known are follow, rules, [listen] with address, api_keys and users, [context] with folder, and [containment] with mode"
     )]
     Unknown {
         /// The file.

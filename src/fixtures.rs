@@ -14,12 +14,13 @@ use crate::domain::draft::{Classification, Draft};
 use crate::domain::entity::HostName;
 use crate::domain::event::{Event, Origin};
 use crate::domain::evidence::{Citation, Family, Quote, SensorSeen, Strength, Weight};
-use crate::domain::ids::{AlertId, CaseId, EventId, EvidenceId, RuleId};
+use crate::domain::ids::{AlertId, CaseId, DeviceActionId, DeviceId, EventId, EvidenceId, RuleId};
 use crate::domain::route::Tier;
 use crate::domain::trace::{SpanId, SpanRef, TraceId};
 use crate::journal::case_stream::{Batch, CaseStream};
 use crate::journal::entry::{CaseEntry, Pins};
 use crate::ports::clock::Clock;
+use crate::ports::edr::{Device, DeviceAction, Devices, EdrError, Management, Nature, Reach};
 use crate::ports::events::coverage::{History, SensorFacts};
 use crate::ports::events::prevalence::{Prevalence, PrevalenceQuery};
 use crate::ports::events::retention::{Pruned, RetentionPolicy, Size};
@@ -130,6 +131,50 @@ impl EventStore for BrokenStore {
 
     async fn size(&self) -> Result<Size, StorageError> {
         broken()
+    }
+}
+
+/// A simulated inventory: `d1` is managed, `d2` is not, and two devices have one name.
+pub struct SomeDevices;
+
+#[async_trait]
+impl Devices for SomeDevices {
+    fn nature(&self) -> Nature {
+        Nature::Simulated
+    }
+
+    async fn devices(&self) -> Result<Vec<Device>, EdrError> {
+        let device = |(id, name, management): (&str, &str, Management)| Device {
+            id: DeviceId::new(id),
+            name: HostName::new(name),
+            management,
+            reach: Reach::Online,
+            tags: vec![],
+            last_seen: None,
+        };
+        let all = [
+            ("d1", "WKS-1", Management::Managed),
+            ("d2", "WKS-10", Management::Unmanaged),
+            ("d3", "TWIN.one.example", Management::Managed),
+            ("d4", "TWIN.two.example", Management::Managed),
+        ];
+        Ok(all.map(device).to_vec())
+    }
+
+    async fn device(&self, id: &DeviceId) -> Result<Option<Device>, EdrError> {
+        Ok(self.devices().await?.into_iter().find(|device| device.id == *id))
+    }
+
+    async fn action(&self, id: &DeviceActionId) -> Result<DeviceAction, EdrError> {
+        Err(EdrError::NoAction(id.clone()))
+    }
+
+    async fn actions(&self, _: &DeviceId) -> Result<Vec<DeviceAction>, EdrError> {
+        Ok(vec![])
+    }
+
+    async fn is_isolated(&self, _: &DeviceId) -> Result<bool, EdrError> {
+        Ok(false)
     }
 }
 

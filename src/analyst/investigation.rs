@@ -59,7 +59,7 @@ impl<'a> Investigation<'a> {
         let mut matched = alerts.iter().flat_map(|alert| &alert.matched);
         let taint = earlier.taint.or_else(|| matched.find_map(|quote| taint::of(&quote.value)));
         let owned: Arc<Vec<Alert>> = Arc::new(alerts.iter().map(|alert| alert.as_ref().clone()).collect());
-        let scope = Scope { alerts: owned.clone(), events: driver.events.clone(), watermark: attempt.watermark };
+        let scope = Scope { case, alerts: owned.clone(), events: driver.events.clone(), watermark: attempt.watermark };
         let parent = SpanRef { trace: root.trace, span: attempt.span };
         let visitor = Visitor::new(case, attempt.tier, parent, seat.agent.tools.clone(), scope, earlier.ledger);
         let brief = Brief {

@@ -14,14 +14,18 @@ use tokio::sync::broadcast::error::RecvError;
 use super::say::{complain, say, say_json_line};
 use super::{Common, Verdict, render};
 use crate::config::Config;
+use crate::detection::clock::ClockOffset;
+use crate::detection::read;
 use crate::detection::sigma::reload::{LiveRules, Looked};
 use crate::detection::sigma::{Rejected, RuleSet};
 use crate::domain::containment::{Mode, Policy};
 use crate::domain::ids::CaseId;
 use crate::domain::words::counted;
 use crate::floor::assembly::{Stores, assemble};
+use crate::floor::baseline::{Baseline, import_baseline};
 use crate::floor::control::Control;
 use crate::floor::faults::{Faults, VARIABLE};
+use crate::floor::import::Watch;
 use crate::floor::live::access::{Access, Credential};
 use crate::floor::live::detector::Detector;
 use crate::floor::live::source::{News, Standing};
@@ -63,13 +67,16 @@ pub struct Arguments {
     /// Sigma rules: a folder, a file or a tar archive; the shipped rules if left out
     #[arg(long, value_name = "DIR|ARCHIVE")]
     rules: Option<PathBuf>,
+    /// History to compare with: logs or folders of them, stored at the start and not judged
+    #[arg(long, value_name = "DIR|FILE", num_args = 1)]
+    baseline: Vec<PathBuf>,
+    /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
+    #[arg(long, value_name = "DIR")]
+    context: Option<PathBuf>,
     /// What happens to a proposal to contain a device that passes every check: dry_run denies it, approve asks a
     /// person; dry_run if neither this nor the configuration says otherwise
     #[arg(long, value_name = "MODE")]
     containment: Option<Mode>,
-    /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
-    #[arg(long, value_name = "DIR")]
-    context: Option<PathBuf>,
     /// A configuration file (`watchfloor.toml`); what the command line says comes first
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -83,11 +90,24 @@ pub struct Arguments {
 /// When there is nothing to watch, an input or the folder cannot be used, or the floor breaks down. What was recorded
 /// stays, and the same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { follow, listen, no_auth, rules, containment, context, config, common: Common { data, json } } =
-        arguments;
+    let Arguments {
+        follow,
+        listen,
+        no_auth,
+        rules,
+        baseline,
+        context,
+        containment,
+        config,
+        common: Common { data, json },
+    } = arguments;
     let mut signals = Signals::new()?;
     let config = config.map(|file| Config::read(&file)).transpose()?.unwrap_or_default();
     let context = context.or(config.context.folder);
+    let history = match baseline.is_empty() {
+        true => None,
+        false => Some(tokio::task::spawn_blocking(move || read::Inputs::find(&baseline)).await??.logs),
+    };
     let rules = Rules::load(rules.or(config.rules))?;
     let follow = if follow.is_empty() { config.follow } else { follow };
     let credentials = credentials(config.listen.as_ref())?;
@@ -118,6 +138,10 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let floor = Floor::start(shared.clone()).await?;
     let detector = Arc::new(Detector::new(shared, rules.current()));
     detector.recall().await?;
+    if let Some(history) = history {
+        let stored = import_baseline(detector.shared(), history, ClockOffset::NONE, &Watch::default()).await?;
+        teller.tell(&Told::Baseline(stored))?;
+    }
     let (sources, mut news) = Sources::start(detector.clone(), Inputs { follow, listen, ..Inputs::default() }).await?;
     teller.tell(&Told::Started { folder: folder.path().display().to_string(), process: std::process::id() })?;
 
@@ -290,6 +314,7 @@ enum Told {
         #[serde(flatten)]
         news: News,
     },
+    Baseline(Baseline),
     Rules {
         rules: usize,
     },
@@ -371,6 +396,7 @@ impl Teller {
             Told::Rules { rules } => {
                 format!("from now on {} in use: their files have changed", counted(*rules as u64, "rule"))
             }
+            Told::Baseline(baseline) => baseline.says(),
             Told::Case { case } => render::line(case),
             Told::Stopping => {
                 "stopping: sources first, then what is being worked on; a second signal stops at once".into()

@@ -20,6 +20,7 @@ use crate::domain::containment::{Mode, Policy};
 use crate::domain::ids::{AlertId, CaseId};
 use crate::domain::words::{agreeing, counted};
 use crate::floor::assembly::{Stores, assemble};
+use crate::floor::baseline::{Baseline, import_baseline};
 use crate::floor::control::Control;
 use crate::floor::faults::{Faults, VARIABLE};
 use crate::floor::held_back::settle;
@@ -50,12 +51,15 @@ pub struct Arguments {
     /// Sigma rules: a folder, a file or a tar archive; the shipped rules if left out
     #[arg(long, value_name = "DIR|ARCHIVE")]
     rules: Option<PathBuf>,
-    /// What happens to a proposal to contain a device that passes every check: dry_run denies it, approve asks a person
-    #[arg(long, value_name = "MODE", default_value = "dry_run")]
-    containment: Mode,
+    /// History to compare with: logs as FILE takes them, stored and not judged
+    #[arg(long, value_name = "DIR|FILE", num_args = 1)]
+    baseline: Vec<PathBuf>,
     /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
     #[arg(long, value_name = "DIR")]
     context: Option<PathBuf>,
+    /// What happens to a proposal to contain a device that passes every check: dry_run denies it, approve asks a person
+    #[arg(long, value_name = "MODE", default_value = "dry_run")]
+    containment: Mode,
     #[command(flatten)]
     common: Common,
 }
@@ -66,8 +70,15 @@ pub struct Arguments {
 /// When an input cannot be used, the folder is in use, or the floor breaks down. What was recorded stays, and the
 /// same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { files, clock_offset, rules: rules_from, containment, context, common: Common { data, json } } =
-        arguments;
+    let Arguments {
+        files,
+        clock_offset,
+        rules: rules_from,
+        baseline,
+        context,
+        containment,
+        common: Common { data, json },
+    } = arguments;
     // Every input is looked at before anything is written.
     let Inputs { logs, left_out } = tokio::task::spawn_blocking(move || Inputs::find(&files)).await??;
     for LeftOut { file, reason } in left_out.iter().take(MOST_LEFT_OUT) {
@@ -77,6 +88,10 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         let more = counted((left_out.len() - MOST_LEFT_OUT) as u64, "more file");
         complain(format!("{more} left out for the same reasons"));
     }
+    let history = match baseline.is_empty() {
+        true => None,
+        false => Some(tokio::task::spawn_blocking(move || Inputs::find(&baseline)).await??.logs),
+    };
     let rules = rules::in_use(rules_from.as_deref())?;
     let switches = std::env::var(VARIABLE).unwrap_or_default();
     let faults = Faults::parse(&switches)?;
@@ -90,11 +105,15 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     shared.contain_by(Policy::of(containment));
     let watch = Arc::new(Watch::default());
     // One pipe among them, and nobody knows how much is to come.
-    let total = logs.iter().map(Input::size).sum();
+    let total = logs.iter().chain(history.iter().flatten()).map(Input::size).sum();
     let mut bar = Bar::over(watch.clone(), total);
     let floor = Floor::start(shared.clone()).await?;
 
     let clock = clock_offset.unwrap_or(ClockOffset::NONE);
+    let baseline = match history {
+        Some(history) => Some(import_baseline(&shared, history, clock, &watch).await?),
+        None => None,
+    };
     let rules = Arc::new(rules);
     let mut detector = Detector::new(rules.clone());
     let inputs = import_all(&shared, logs, clock, &mut detector, &watch).await?;
@@ -114,9 +133,12 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         for case in &shown {
             threads.push(queries::thread(&stores, case.id).await?);
         }
-        let found = Found { inputs: &inputs, left_out: &left_out, settled: settled.len() };
+        let found = Found { inputs: &inputs, left_out: &left_out, settled: settled.len(), baseline: baseline.as_ref() };
         say_json(&report(&found, clock_offset, rules.len(), &threads))?;
     } else {
+        if let Some(baseline) = &baseline {
+            say(baseline.says())?;
+        }
         say(summaries(&inputs, clock_offset, rules.len()))?;
         if !settled.is_empty() {
             say(format!("all logs together: {}", counted(settled.len() as u64, "further alert")))?;
@@ -215,6 +237,8 @@ struct Found<'a> {
     left_out: &'a [LeftOut],
     /// Alerts on several events together.
     settled: usize,
+    /// What was stored beforehand to compare with.
+    baseline: Option<&'a Baseline>,
 }
 
 fn report(found: &Found, declared: Option<ClockOffset>, rules: usize, cases: &[CaseThread]) -> serde_json::Value {
@@ -250,7 +274,7 @@ fn report(found: &Found, declared: Option<ClockOffset>, rules: usize, cases: &[C
     let left_out: Vec<_> =
         found.left_out.iter().map(|left| json!({"file": left.file, "reason": left.reason.to_string()})).collect();
     json!({
-        "inputs": inputs, "left_out": left_out, "alerts_on_all": found.settled, "clock_offset": declared.map(|clock| clock.to_string()),
+        "inputs": inputs, "left_out": left_out, "alerts_on_all": found.settled, "baseline": found.baseline, "clock_offset": declared.map(|clock| clock.to_string()),
         "rules": rules, "cases": cases,
     })
 }

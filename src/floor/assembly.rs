@@ -41,12 +41,12 @@ pub struct Stores {
     pub events: Arc<dyn EventStore>,
     /// The case desk.
     pub desk: Arc<dyn CaseDesk>,
+    /// What people declared of their machines and accounts.
+    pub context: Arc<Context>,
     /// The EDR's devices.
     pub devices: Arc<dyn Devices>,
     /// What acts on them. Only the gatekeeper can use it.
     pub hands: Hands,
-    /// What people declared of their machines and accounts.
-    pub context: Arc<Context>,
 }
 
 impl Stores {
@@ -64,7 +64,7 @@ impl Stores {
         let events: Arc<dyn EventStore> = Arc::new(EmbeddedEvents::open_within(folder, limits)?);
         let desk = Arc::new(EmbeddedDesk::open_within(folder, limits)?);
         let edr = Arc::new(EmbeddedEdr::open_within(folder, limits, events.clone(), Arc::new(SystemClock))?);
-        Ok(Self { journal, events, desk, devices: edr.clone(), hands: Hands::new(edr), context: Arc::default() })
+        Ok(Self { journal, events, desk, context: Arc::default(), devices: edr.clone(), hands: Hands::new(edr) })
     }
 
     /// The same stores, with the context of a folder that somebody named; else of the state folder, if it has one.
@@ -115,9 +115,14 @@ pub async fn assemble_with(
     tier1: Arc<dyn Analyst>,
     tier2: Arc<dyn Analyst>,
 ) -> Result<Arc<Shared>, AssemblyError> {
-    let Stores { journal, events, desk, devices, hands, context } = stores;
+    let Stores { journal, events, desk, context, devices, hands } = stores;
     let alerts = Arc::new(AlertLog::open(journal.clone()).await?);
-    let registry = Registry::of(Surroundings { context: context.clone(), alerts: Some(alerts.clone()) });
+    let registry = Registry::of(Surroundings {
+        context: context.clone(),
+        alerts: Some(alerts.clone()),
+        devices: Some(devices.clone()),
+        desk: Some(desk.clone()),
+    });
     let policy = RoutePolicy::default();
     let seat =
         |tier, analyst| Ok::<_, AgentError>(Seat::new(Agent::shipped(tier, &registry)?, analyst, &policy, &registry));

@@ -6,6 +6,7 @@
 //! adapters; [`control`] lets other commands ask a floor that is running.
 
 pub mod assembly;
+pub mod baseline;
 pub mod case_filter;
 pub mod case_writer;
 pub mod control;

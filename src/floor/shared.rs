@@ -41,12 +41,12 @@ pub struct Shared {
     pub events: Arc<dyn EventStore>,
     /// The case desk. Only the case writer writes to it.
     pub desk: Arc<dyn CaseDesk>,
+    /// What people declared of their machines and accounts.
+    pub context: Arc<Context>,
     /// The EDR's devices.
     pub devices: Arc<dyn Devices>,
     /// What acts on them. Only the gatekeeper can use it.
     pub hands: Hands,
-    /// What people declared of their machines and accounts.
-    pub context: Arc<Context>,
     /// What investigations share.
     pub driver: Driver,
     /// The time.

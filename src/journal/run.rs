@@ -209,6 +209,11 @@ impl Run {
         });
     }
 
+    /// Puts an entry with what is held back: it is on record together with the step that led to it.
+    pub fn file(&mut self, entry: CaseEntry) {
+        self.held_back.entries.push(entry);
+    }
+
     /// Writes what was held back.
     ///
     /// # Errors

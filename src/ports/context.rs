@@ -18,6 +18,7 @@ pub use self::entries::{
 use self::inferred::{Inferred, InferredRole};
 pub use self::pattern::{NamePattern, Network, PathPattern, PatternError};
 pub use self::window::{Weekdays, When, Window, WindowKind};
+use crate::domain::containment::{self, AssetFacts, DeviceRole, IsolationRule};
 use crate::domain::entity::HostName;
 use crate::knowledge::canonical;
 
@@ -148,6 +149,35 @@ impl Standing {
         self.tier == Some(AssetTier::ZERO)
             || self.criticality == Some(Criticality::Critical)
             || self.isolation == Isolation::Forbidden
+    }
+}
+
+/// As the gatekeeper's decision takes it. What is inferred counts where nothing protects the machine already.
+impl From<&Standing> for AssetFacts {
+    fn from(standing: &Standing) -> Self {
+        let is_controller = standing.role == Some(AssetRole::DomainController)
+            || standing.inferred == Some(InferredRole::DomainController);
+        let role = match (is_controller, standing.tier, standing.role, standing.inferred) {
+            (true, ..) => DeviceRole::DomainController,
+            (false, Some(AssetTier::ZERO), ..) => DeviceRole::Tier0,
+            (false, _, Some(AssetRole::Workstation), _) | (false, _, None, Some(InferredRole::Workstation)) => {
+                DeviceRole::Workstation
+            }
+            (false, _, Some(AssetRole::Server | AssetRole::JumpHost), _)
+            | (false, _, None, Some(InferredRole::Server)) => DeviceRole::Server,
+            (false, ..) => DeviceRole::Unknown,
+        };
+        let criticality = match standing.criticality {
+            Some(Criticality::Critical) => containment::Criticality::Critical,
+            Some(Criticality::Low | Criticality::Medium | Criticality::High) => containment::Criticality::Normal,
+            None => containment::Criticality::Unknown,
+        };
+        let isolation = match standing.isolation {
+            Isolation::Allowed => IsolationRule::Allowed,
+            Isolation::Forbidden => IsolationRule::Forbidden,
+            Isolation::NotSaid => IsolationRule::Unknown,
+        };
+        Self { role, criticality, isolation }
     }
 }
 

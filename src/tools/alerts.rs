@@ -53,7 +53,7 @@ impl Tool for GetAlert {
         data["attack"] = json!({
             "version": attack::VERSION, "techniques": alert.rule.techniques(), "tactics": alert.rule.tactics(),
         });
-        Ok(Answer { header, rows, cut: 0, data })
+        Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }
 

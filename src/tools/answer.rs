@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::view::EventView;
+use crate::domain::containment::Action;
+use crate::domain::entity::HostName;
 use crate::domain::evidence::Exhibit;
 use crate::domain::ids::EvidenceId;
 use crate::domain::taint::{self, Taint};
@@ -11,8 +13,14 @@ use crate::domain::taint::{self, Taint};
 /// Most characters of a whole answer's text: about 1,500 tokens.
 pub const LONGEST_TEXT: usize = 6_000;
 
+/// Most characters of each text of the header.
+const LONGEST_HEADING: usize = 400;
+
 /// Characters that a row's evidence id takes.
 const ID_LENGTH: usize = 8;
+
+/// Most characters of an answer as it is shown: its rows and header, and the words and signs between them.
+pub const LONGEST_SHOWN: usize = LONGEST_TEXT + 200;
 
 /// One row of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,6 +71,31 @@ pub struct Answer {
     pub cut: u64,
     /// The tool's typed output, for programs.
     pub data: Value,
+    /// What the door is to put on record with the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filing: Option<Filing>,
+}
+
+/// What a tool asks the door to put on record. A tool itself writes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "filing", rename_all = "snake_case")]
+pub enum Filing {
+    /// A wish for the gatekeeper.
+    Proposal {
+        /// What is asked for.
+        action: Action,
+        /// Of which machine.
+        host: HostName,
+        /// Why.
+        because: String,
+        /// What it rests on.
+        evidence: Vec<EvidenceId>,
+    },
+    /// A comment in the case's thread.
+    Comment {
+        /// The text.
+        text: String,
+    },
 }
 
 impl Answer {
@@ -71,7 +104,15 @@ impl Answer {
     /// The first row that can be cited is shortened instead: nobody hides an event by making it long.
     #[must_use]
     pub fn trimmed(mut self) -> Self {
-        let (mut left, mut kept, mut citable) = (LONGEST_TEXT, 0, false);
+        let Header { window, sensor, next, .. } = &mut self.header;
+        let mut heading = 0;
+        for text in [window, sensor, next] {
+            if text.chars().count() > LONGEST_HEADING {
+                *text = text.chars().take(LONGEST_HEADING - 1).chain(['…']).collect();
+            }
+            heading += text.chars().count();
+        }
+        let (mut left, mut kept, mut citable) = (LONGEST_TEXT - heading, 0, false);
         for row in &mut self.rows {
             let length = row.text.chars().count() + ID_LENGTH;
             let fits = length <= left;

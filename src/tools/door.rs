@@ -2,7 +2,8 @@
 //!
 //! It checks the agent's list, journals the call before and after, opens its span, trims the answer, hands out
 //! evidence ids in the order asked, and answers a repeated call from what is already known. Nothing reads an
-//! event for an analyst in any other way.
+//! event for an analyst in any other way. A tool itself writes nothing: what it asks to be filed is put on record here,
+//! in the same append as its answer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use futures::stream::FuturesUnordered;
 use tracing::Instrument;
 
 use super::answer::{Answer, Answered, ToolCall, ToolError};
+use super::filing;
 use super::registry::Registry;
-use super::tool::Scope;
+use super::tool::{AnyTool, Permission, Scope};
 use crate::domain::draft::Draft;
 use crate::domain::ids::CaseId;
 use crate::domain::route::Tier;
@@ -123,6 +125,7 @@ impl Door {
         let begun = run.begin::<Result<Answer, ToolError>>(&asked, self.clock.now()).await?;
         let mut outcomes: HashMap<String, Result<Answer, ToolError>> = HashMap::new();
         let mut running = FuturesUnordered::new();
+        let mut writing = Vec::new();
         for (at, step) in fresh.iter().zip(begun) {
             let (call, key) = (&calls[*at], &keys[*at]);
             match step {
@@ -131,8 +134,14 @@ impl Door {
                     let tool = &call.tool;
                     let (case, tier, parent) = (visitor.case, visitor.tier, visitor.span);
                     let span = spans::tool_call(parent, span, case, tier, tool, ordinal, key);
-                    let answering = self.answer(call, &visitor.allowed, &visitor.scope, span.clone());
-                    running.push(async move { (ordinal, key, answering.instrument(span).await) });
+                    let tool = self.allowed(call, visitor);
+                    let reads = tool.as_ref().is_ok_and(|tool| tool.permission() == Permission::Read);
+                    let answering = answer(tool, call, &visitor.scope, span.clone()).instrument(span);
+                    match reads {
+                        true => running.push(async move { (ordinal, key, answering.await) }),
+                        // One after another, in the order asked: what they file is numbered.
+                        false => writing.push((ordinal, key, answering)),
+                    }
                 }
             }
         }
@@ -144,32 +153,35 @@ impl Door {
             }
         }
         drop(running);
+        let mut said = Vec::new();
+        for (ordinal, key, answering) in writing {
+            if let Some((ordinal, key)) = last.replace((ordinal, key)) {
+                run.done(ordinal, &outcomes[key], std::mem::take(&mut said), self.clock.now()).await?;
+            }
+            let filed =
+                answering.await.and_then(|answer| filing::file(answer, ordinal, visitor, run, self.clock.now()));
+            let outcome = filed.map(|(answer, comments)| {
+                said.extend(comments);
+                answer.trimmed()
+            });
+            outcomes.insert(key.clone(), outcome);
+        }
         let answered = settle(visitor, calls, &keys, &mut outcomes);
         if let Some((ordinal, key)) = last {
             let at = keys.iter().position(|other| other == key).unwrap_or_default();
-            run.hold_back(ordinal, &answered[at].outcome, tell(&answered));
+            said.extend(tell(&answered));
+            run.hold_back(ordinal, &answered[at].outcome, said);
         }
         visitor.calls += u32::try_from(fresh.len()).unwrap_or(u32::MAX);
         Ok(answered)
     }
 
-    async fn answer(
-        &self,
-        call: &ToolCall,
-        allowed: &[String],
-        scope: &Scope,
-        span: tracing::Span,
-    ) -> Result<Answer, ToolError> {
-        let tool = self.registry.get(&call.tool).filter(|_| allowed.contains(&call.tool));
-        let outcome = match tool {
-            Some(tool) => tool.answer(&call.arguments, scope).await.map(Answer::trimmed),
-            None => Err(ToolError::NotAllowed { name: call.tool.clone(), allowed: allowed.to_vec() }),
-        };
-        match &outcome {
-            Ok(answer) => spans::record_rows(&span, answer.rows.len(), answer.cut > 0),
-            Err(error) => spans::record_error(&span, error.kind()),
-        }
-        outcome
+    /// The tool that is called, if it is on the agent's list and its class is one that the agent's tier is given.
+    fn allowed(&self, call: &ToolCall, visitor: &Visitor) -> Result<&Arc<dyn AnyTool>, ToolError> {
+        let is_given = |tool: &&Arc<dyn AnyTool>| tool.permission().is_given_to(visitor.tier);
+        let is_listed = visitor.allowed.contains(&call.tool);
+        let tool = self.registry.get(&call.tool).filter(|_| is_listed).filter(is_given);
+        tool.ok_or_else(|| ToolError::NotAllowed { name: call.tool.clone(), allowed: visitor.allowed.clone() })
     }
 
     /// Checks a submission against the store. The check is repeated on a resume: it only reads.
@@ -211,6 +223,23 @@ impl Door {
         }
         Ok(judgement)
     }
+}
+
+async fn answer(
+    tool: Result<&Arc<dyn AnyTool>, ToolError>,
+    call: &ToolCall,
+    scope: &Scope,
+    span: tracing::Span,
+) -> Result<Answer, ToolError> {
+    let outcome = match tool {
+        Ok(tool) => tool.answer(&call.arguments, scope).await.map(Answer::trimmed),
+        Err(error) => Err(error),
+    };
+    match &outcome {
+        Ok(answer) => spans::record_rows(&span, answer.rows.len(), answer.cut > 0),
+        Err(error) => spans::record_error(&span, error.kind()),
+    }
+    outcome
 }
 
 fn texts(judgement: &Judgement) -> Vec<String> {

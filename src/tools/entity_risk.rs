@@ -137,7 +137,7 @@ impl Tool for EntityRisk {
         let window = format!("{} to {}", wide.0, wide.1);
         let header = Header { total: 2 + others.len() as u64, window, next, ..Header::default() };
         let data = serde_json::to_value(facts).unwrap_or_default();
-        Ok(Answer { header, rows, cut: 0, data })
+        Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }
 
@@ -232,7 +232,12 @@ mod tests {
         own: Vec<Alert>,
         arguments: Value,
     ) -> Result<(Vec<String>, EntityFacts), ToolError> {
-        let scope = Scope { alerts: Arc::new(own), events: Arc::new(BrokenStore), watermark: Watermark(1) };
+        let scope = Scope {
+            case: crate::fixtures::CASE,
+            alerts: Arc::new(own),
+            events: Arc::new(BrokenStore),
+            watermark: Watermark(1),
+        };
         let answer = tool.call(serde_json::from_value(arguments).expect("they fit"), &scope).await?;
         let texts = answer.rows.iter().map(|row| row.text.clone()).collect();
         Ok((texts, serde_json::from_value(answer.data).expect("it is typed")))

@@ -116,6 +116,32 @@ pub struct SearchArguments {
 }
 
 impl SearchArguments {
+    /// Everything in a window, to be narrowed.
+    #[must_use]
+    pub const fn within(from: Timestamp, to: Timestamp) -> Self {
+        Self {
+            host: None,
+            kinds: vec![],
+            process: None,
+            user: None,
+            file: None,
+            registry: None,
+            address: None,
+            port: None,
+            domain: None,
+            hash: None,
+            rule: None,
+            text: None,
+            conditions: vec![],
+            from,
+            to,
+            group_by: None,
+            then_by: vec![],
+            per: None,
+            limit: None,
+        }
+    }
+
     /// The question, or what is wrong with it.
     fn query(&self, scope: &Scope) -> Result<EventQuery, String> {
         if self.from > self.to {
@@ -221,7 +247,7 @@ impl Tool for SearchWinlogEvents {
                 rows.push(Row { exhibit: Some(Exhibit::Absence { absence }), view: None, text });
             }
         }
-        Ok(Answer { header, rows, cut: 0, data: json!({ "total": found.total }) })
+        Ok(Answer { header, rows, cut: 0, data: json!({ "total": found.total }), filing: None })
     }
 }
 
@@ -242,7 +268,7 @@ async fn count(query: TallyQuery, window: String, scope: &Scope) -> Result<Answe
     // A text first, because that is where the door looks for texts that address their reader.
     let counts = tally.groups.iter().map(|group| json!([group.key.join(" | "), group.events, group.hosts, group.days]));
     let data = json!({ "counts": counts.collect::<Vec<_>>(), "groups": tally.groups_total });
-    Ok(Answer { header, rows: rows.collect(), cut: 0, data })
+    Ok(Answer { header, rows: rows.collect(), cut: 0, data, filing: None })
 }
 
 /// A row that shows an event.
@@ -294,7 +320,7 @@ impl Tool for GetEvent {
         let view = EventView::whole(&event, ALONE);
         let header = Header { total: 1, ..Header::default() };
         let data = serde_json::to_value(&event.origin).unwrap_or_default();
-        Ok(Answer { header, rows: vec![row(view)], cut: 0, data })
+        Ok(Answer { header, rows: vec![row(view)], cut: 0, data, filing: None })
     }
 }
 

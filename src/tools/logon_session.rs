@@ -143,7 +143,7 @@ impl Tool for LogonSession {
         let window = format!("{} to {}", look.from(), look.to());
         let header = Header { total, window, next, ..Header::default() };
         let data = serde_json::to_value(session).unwrap_or_default();
-        Ok(Answer { header, rows, cut: 0, data })
+        Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }
 
@@ -251,7 +251,12 @@ mod tests {
 
     async fn ask(events: Vec<Event>, arguments: Value) -> Result<(Answer, Session), ToolError> {
         let (_folder, store) = store(events).await;
-        let scope = Scope { alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
+        let scope = Scope {
+            case: crate::fixtures::CASE,
+            alerts: Arc::default(),
+            events: store,
+            watermark: Watermark(u64::MAX),
+        };
         let answer = LogonSession.call(serde_json::from_value(arguments).expect("they fit"), &scope).await?;
         let session = serde_json::from_value(answer.data.clone()).expect("it is typed");
         Ok((answer, session))
@@ -303,7 +308,12 @@ mod tests {
         assert!(answer.rows[0].text.contains("its beginning (4624) is not in the log"));
         let none = event("n", 0, "SRV-1", (SYSMON, 5), json!({}));
         assert!(matches!(ask(vec![none], json!({"event": "n"})).await, Err(ToolError::NotFound { .. })));
-        let scope = Scope { alerts: Arc::default(), events: Arc::new(BrokenStore), watermark: Watermark(1) };
+        let scope = Scope {
+            case: crate::fixtures::CASE,
+            alerts: Arc::default(),
+            events: Arc::new(BrokenStore),
+            watermark: Watermark(1),
+        };
         let arguments = serde_json::from_value(json!({"event": "n"})).expect("they fit");
         assert!(matches!(LogonSession.call(arguments, &scope).await, Err(ToolError::Unavailable { .. })));
     }

@@ -78,7 +78,7 @@ impl Tool for Lookup {
         }
         let header = Header { total: rows.len() as u64, ..Header::default() };
         let data = serde_json::to_value(known).unwrap_or_default();
-        Ok(Answer { header, rows, cut: 0, data })
+        Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }
 
@@ -91,7 +91,12 @@ mod tests {
     use crate::ports::events::Watermark;
 
     async fn ask(indicator: &str) -> (String, Known) {
-        let scope = Scope { alerts: Arc::default(), events: Arc::new(BrokenStore), watermark: Watermark(1) };
+        let scope = Scope {
+            case: crate::fixtures::CASE,
+            alerts: Arc::default(),
+            events: Arc::new(BrokenStore),
+            watermark: Watermark(1),
+        };
         let answer = Lookup.call(Arguments { indicator: indicator.into() }, &scope).await.expect("it answers");
         (answer.rows[0].text.clone(), serde_json::from_value(answer.data).expect("it is typed"))
     }

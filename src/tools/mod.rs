@@ -3,13 +3,20 @@
 //! A tool answers with typed data and with rows. Rows stand for events (or counted absences) and get evidence
 //! ids; data is what a program reads. Both are trimmed once, when the answer is made, and never touched again.
 
+pub mod alert_list;
 pub mod alerts;
 pub mod answer;
+pub mod case_tools;
+pub mod containment;
 pub mod coverage;
 pub mod decode;
+pub mod devices;
 pub mod door;
 pub mod entity_risk;
 pub mod events;
+pub mod events_of;
+mod filing;
+pub mod hunting;
 pub mod logon_session;
 pub mod lookup;
 pub mod prevalence;
@@ -24,3 +31,6 @@ pub mod timeline;
 pub mod tool;
 pub mod verdict;
 pub mod view;
+
+#[cfg(test)]
+mod cap_tests;

@@ -179,7 +179,7 @@ impl Tool for Prevalence {
         let window = format!("{} to {}", history.from, history.to);
         let header = Header { total: rows.len() as u64, window, ..Header::default() };
         let data = serde_json::to_value(Rarity { usual, history }).unwrap_or_default();
-        Ok(Answer { header, rows, cut: 0, data })
+        Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }
 

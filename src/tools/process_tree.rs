@@ -231,7 +231,7 @@ fn present(nodes: Vec<(Node, Event)>) -> Answer {
     let next = if full { "ask for the tree of one of its nodes".into() } else { String::new() };
     let header = Header { total: rows.len() as u64 + u64::from(full), next, ..Header::default() };
     let data = serde_json::to_value(data).unwrap_or_default();
-    Answer { header, rows, cut: 0, data }
+    Answer { header, rows, cut: 0, data, filing: None }
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ impl Tool for ScriptBlock {
         let total = rows.len() as u64 + u64::from(found).saturating_sub(MOST_SHOWN as u64);
         let header = Header { total, next: "get_event shows a part whole".into(), ..Header::default() };
         let data = serde_json::to_value(script).unwrap_or_default();
-        Ok(Answer { header, rows, cut: 0, data })
+        Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }
 
@@ -185,7 +185,12 @@ mod tests {
 
     async fn ask(events: Vec<Event>, id: &str) -> Result<(Answer, Script), ToolError> {
         let (_folder, store) = store(events).await;
-        let scope = Scope { alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
+        let scope = Scope {
+            case: crate::fixtures::CASE,
+            alerts: Arc::default(),
+            events: store,
+            watermark: Watermark(u64::MAX),
+        };
         let answer = ScriptBlock.call(Arguments { event: id.into() }, &scope).await?;
         let script = serde_json::from_value(answer.data.clone()).expect("it is typed");
         Ok((answer, script))

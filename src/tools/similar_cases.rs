@@ -104,7 +104,7 @@ impl Tool for SimilarCases {
         ];
         let header = Header { total: rows.len() as u64, ..Header::default() };
         let data = serde_json::to_value(similar).unwrap_or_default();
-        Ok(Answer { header, rows, cut: 0, data })
+        Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }
 
@@ -161,7 +161,12 @@ mod tests {
         let log = AlertLog::open(journal).await.expect("it opens");
         log.receive(alerts, at(0)).await.expect("they are stored");
         let tool = SimilarCases(Arc::new(Surroundings { alerts: Some(Arc::new(log)), ..Surroundings::default() }));
-        let scope = Scope { alerts: Arc::new(own), events: Arc::new(BrokenStore), watermark: Watermark(1) };
+        let scope = Scope {
+            case: crate::fixtures::CASE,
+            alerts: Arc::new(own),
+            events: Arc::new(BrokenStore),
+            watermark: Watermark(1),
+        };
         let answer = tool.call(serde_json::from_value(arguments).expect("they fit"), &scope).await?;
         let texts = answer.rows.iter().map(|row| row.text.clone()).collect();
         Ok((texts, serde_json::from_value(answer.data).expect("it is typed")))

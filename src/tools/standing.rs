@@ -163,7 +163,7 @@ impl Tool for AssetTool {
         rows.extend(around.iter().flat_map(rows_of));
         let header = Header { total: rows.len() as u64, ..Header::default() };
         let data = serde_json::to_value(AssetFacts { standing, inferred, declared, around }).unwrap_or_default();
-        Ok(Answer { header, rows, cut: 0, data })
+        Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }
 
@@ -255,7 +255,7 @@ impl Tool for AccountTool {
         let header = Header { total: rows.len() as u64, ..Header::default() };
         let privileged = declared.as_ref().is_some_and(Account::is_privileged);
         let data = serde_json::to_value(AccountFacts { declared, privileged, windows, watched }).unwrap_or_default();
-        Ok(Answer { header, rows, cut: 0, data })
+        Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }
 

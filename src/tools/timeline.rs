@@ -66,6 +66,23 @@ pub struct Arguments {
     pub kinds: Vec<KindArgument>,
 }
 
+impl Arguments {
+    /// All that happened on a machine so many minutes before and after an instant.
+    #[must_use]
+    pub const fn around(host: String, at: Timestamp, minutes: u32) -> Self {
+        Self {
+            host: Some(host),
+            event: None,
+            at: Some(at),
+            before: Some(minutes),
+            after: Some(minutes),
+            user: None,
+            process: None,
+            kinds: vec![],
+        }
+    }
+}
+
 /// A line: one event, or several alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
@@ -146,7 +163,7 @@ impl Tool for Timeline {
             ..Header::default()
         };
         let data = serde_json::to_value(shown.iter().map(|(line, _)| line).collect::<Vec<_>>()).unwrap_or_default();
-        Ok(Answer { header, rows, cut: 0, data })
+        Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }
 
@@ -252,7 +269,12 @@ mod tests {
 
     async fn ask(events: Vec<Event>, alerts: Vec<Alert>, arguments: Value) -> Result<(Answer, Vec<Line>), ToolError> {
         let (_folder, store) = store(events).await;
-        let scope = Scope { alerts: Arc::new(alerts), events: store, watermark: Watermark(u64::MAX) };
+        let scope = Scope {
+            case: crate::fixtures::CASE,
+            alerts: Arc::new(alerts),
+            events: store,
+            watermark: Watermark(u64::MAX),
+        };
         let answer = Timeline.call(serde_json::from_value(arguments).expect("they fit"), &scope).await?;
         let lines = serde_json::from_value(answer.data.clone()).expect("it is typed");
         Ok((answer, lines))

@@ -11,7 +11,8 @@ use super::alerts::unavailable;
 use super::answer::{Answer, ToolError};
 use crate::domain::alert::Alert;
 use crate::domain::event::Event;
-use crate::domain::ids::EventId;
+use crate::domain::ids::{CaseId, EventId};
+use crate::domain::route::Tier;
 use crate::domain::taint;
 use crate::ports::events::{EventStore, Watermark};
 
@@ -21,15 +22,29 @@ use crate::ports::events::{EventStore, Watermark};
 pub enum Permission {
     /// It only reads.
     Read,
-    /// It says something about the case.
+    /// It says something in the case's thread.
     Annotate,
     /// It files a wish for the gatekeeper.
     Propose,
 }
 
+impl Permission {
+    /// Whether an agent of this tier may do so at all, whatever its list of tools says: triage asks for nothing to be
+    /// done to a machine.
+    #[must_use]
+    pub const fn is_given_to(self, tier: Tier) -> bool {
+        match (self, tier) {
+            (Self::Read | Self::Annotate, _) | (Self::Propose, Tier::Two) => true,
+            (Self::Propose, Tier::One) => false,
+        }
+    }
+}
+
 /// What a call may know: the case's alerts, the store, and how much of it had arrived.
 #[derive(Clone)]
 pub struct Scope {
+    /// The case.
+    pub case: CaseId,
     /// The alerts of the case.
     pub alerts: Arc<Vec<Alert>>,
     /// The event store.

@@ -1,10 +1,8 @@
 //! What the gatekeeper finds out for itself before it decides: it believes no analyst.
 
-use jiff::Timestamp;
-
 use super::Shared;
 use crate::domain::case::Status;
-use crate::domain::containment::{AssetFacts, DeviceRole, EvidenceFacts, Facts, Proposal, Target};
+use crate::domain::containment::{AssetFacts, EvidenceFacts, Facts, Proposal, Target};
 use crate::domain::draft::Classification;
 use crate::domain::entity::HostName;
 use crate::domain::ids::{AlertId, CaseId};
@@ -12,8 +10,8 @@ use crate::evidence;
 use crate::journal::case_log::CaseLog;
 use crate::journal::case_stream::CaseStream;
 use crate::knowledge::canonical;
+use crate::ports::context::inferred::role_of;
 use crate::ports::edr::{Device, EdrError, Reach, Resolution};
-use crate::ports::events::{EventQuery, Kind};
 use crate::ports::journal::{JournalError, Lease};
 use crate::ports::storage::StorageError;
 use crate::tools::recorded;
@@ -41,13 +39,13 @@ pub(super) async fn now(shared: &Shared, proposal: &Proposal) -> Result<Facts, J
 async fn of(shared: &Shared, log: &CaseLog, proposal: &Proposal) -> Result<Facts, JournalError> {
     let is_it = |host: &HostName| *host == proposal.host && !host.is_of_another_domain(&proposal.host);
     let host_in_case = shared.alerts.get(&log.alerts).iter().any(|alert| is_it(&alert.host));
-    let issues_tickets = issues_tickets(shared, &proposal.host).await?;
-    let role = if issues_tickets { DeviceRole::DomainController } else { DeviceRole::Unknown };
+    let watermark = shared.events.watermark().await?;
+    let inferred = role_of(shared.events.as_ref(), &proposal.host, watermark).await?;
+    let standing = shared.context.standing(&proposal.host, inferred.as_ref());
     Ok(Facts {
         nature: shared.devices.nature(),
         target: target(shared, &proposal.host).await?,
-        // Who owns the machine and whether it may be isolated is declared nowhere yet.
-        asset: AssetFacts { role, ..AssetFacts::default() },
+        asset: AssetFacts::from(&standing),
         host_in_case,
         evidence: evidence(shared, log, proposal).await?,
         verdict_stands: verdict_stands(log),
@@ -104,13 +102,4 @@ async fn resolve(shared: &Shared, host: &HostName) -> Result<Target, EdrError> {
             }
         }
     })
-}
-
-/// Only a domain controller issues Kerberos tickets.
-async fn issues_tickets(shared: &Shared, host: &HostName) -> Result<bool, StorageError> {
-    let watermark = shared.events.watermark().await?;
-    let kinds = [4768, 4769].map(|code| Kind { channel: Some("Security".into()), code }).to_vec();
-    let all = EventQuery::within(Timestamp::MIN, Timestamp::MAX, watermark);
-    let query = EventQuery { host: Some(host.clone()), kinds, limit: 1, ..all };
-    Ok(shared.events.search(&query).await?.total > 0)
 }

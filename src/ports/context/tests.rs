@@ -168,3 +168,19 @@ fn what_is_inferred_protects_and_never_relaxes() {
     let backup = Context { assets: vec![asset(json!({"name": "srv-1", "role": "backup"}))], ..Context::default() };
     assert!(backup.standing(&host("srv-1"), None).is_protected());
 }
+
+#[test]
+fn the_gatekeeper_is_handed_what_protects() {
+    let of = |entry: Value| {
+        let context = Context { assets: vec![asset(entry)], ..Context::default() };
+        AssetFacts::from(&context.standing(&host("srv-1"), None))
+    };
+    let plain = of(json!({"name": "srv-1", "role": "server", "criticality": "high", "isolation_allowed": true}));
+    assert_eq!((plain.role, plain.isolation), (DeviceRole::Server, IsolationRule::Allowed));
+    assert_eq!(plain.criticality, containment::Criticality::Normal);
+    assert_eq!(of(json!({"name": "srv-1", "role": "domain_controller"})).role, DeviceRole::DomainController);
+    assert_eq!(of(json!({"name": "srv-1", "role": "server", "tier": 0})).role, DeviceRole::Tier0);
+    let critical = of(json!({"name": "srv-1", "role": "server", "criticality": "critical"}));
+    assert_eq!(critical.criticality, containment::Criticality::Critical);
+    assert_eq!(AssetFacts::from(&Context::default().standing(&host("x"), None)), AssetFacts::default());
+}

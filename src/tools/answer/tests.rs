@@ -12,7 +12,7 @@ fn row(id: &str, length: usize) -> Row {
 }
 
 fn answer(rows: Vec<Row>) -> Answer {
-    Answer { header: Header { total: 9, ..Header::default() }, rows, cut: 0, data: Value::Null }
+    Answer { header: Header { total: 9, ..Header::default() }, rows, cut: 0, data: Value::Null, filing: None }
 }
 
 #[test]

@@ -11,7 +11,8 @@ use crate::ports::events::Watermark;
 
 async fn ask(events: Vec<Event>, kinds: Value) -> (Vec<String>, Vec<KindSeen>) {
     let (_folder, store) = store(events).await;
-    let scope = Scope { alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
+    let scope =
+        Scope { case: crate::fixtures::CASE, alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
     let arguments = json!({"host": "wks-1", "kinds": kinds, "from": at(100), "to": at(200)});
     let arguments = serde_json::from_value(arguments).expect("they fit");
     let answer = SensorCoverage.call(arguments, &scope).await.expect("it answers");
@@ -60,7 +61,12 @@ async fn another_channel_is_another_sensor_and_12_kinds_are_looked_at() {
 
 #[tokio::test]
 async fn a_store_that_cannot_be_read_says_nothing_of_a_sensor() {
-    let scope = Scope { alerts: Arc::default(), events: Arc::new(BrokenStore), watermark: Watermark(1) };
+    let scope = Scope {
+        case: crate::fixtures::CASE,
+        alerts: Arc::default(),
+        events: Arc::new(BrokenStore),
+        watermark: Watermark(1),
+    };
     let arguments = json!({"host": "wks-1", "kinds": [{"code": 1}], "from": at(100), "to": at(200)});
     let arguments = serde_json::from_value(arguments).expect("they fit");
     assert!(matches!(SensorCoverage.call(arguments, &scope).await, Err(ToolError::Unavailable { .. })));
@@ -70,7 +76,8 @@ async fn a_store_that_cannot_be_read_says_nothing_of_a_sensor() {
 async fn the_facts_tell_who_touched_a_sensor_what_was_sent_and_how_far_back_the_store_reaches() {
     let events = vec![seen("a", 50, 1), seen("b", 250, 1), seen("changed", 150, 16)];
     let (_folder, store) = store(events).await;
-    let scope = Scope { alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
+    let scope =
+        Scope { case: crate::fixtures::CASE, alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
     let arguments = json!({"host": "wks-1", "from": at(100), "to": at(200)});
     let arguments = serde_json::from_value(arguments).expect("kinds may be left out");
     let answer = SensorCoverage.call(arguments, &scope).await.expect("it answers");

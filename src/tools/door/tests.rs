@@ -54,7 +54,7 @@ impl Tool for Slow {
         });
         let rows: Vec<Row> = rows.collect();
         let header = Header { total: rows.len() as u64, ..Header::default() };
-        Ok(Answer { header, rows, cut: 0, data: Value::Null })
+        Ok(Answer { header, rows, cut: 0, data: Value::Null, filing: None })
     }
 }
 
@@ -103,7 +103,7 @@ impl Hall {
 
 fn visitor_to(events: Arc<dyn EventStore>) -> Visitor {
     let allowed = ["slow", "get_event", "search_winlog_events", SUBMIT].map(str::to_owned).to_vec();
-    let scope = Scope { alerts: Arc::default(), events, watermark: Watermark(u64::MAX) };
+    let scope = Scope { case: crate::fixtures::CASE, alerts: Arc::default(), events, watermark: Watermark(u64::MAX) };
     Visitor::new(CASE, Tier::One, ROOT, allowed, scope, Ledger::default())
 }
 
@@ -310,4 +310,101 @@ async fn a_submission_is_not_judged_while_the_store_cannot_be_read() {
     let judged = hall.door.submit(&visitor, &mut hall.run().await, &draft, &[]).await;
     assert!(matches!(judged, Err(DoorError::Store(_))));
     assert_eq!(hall.steps().await, [], "what was not judged is not on record");
+}
+
+/// A hall whose tools know the devices `d1` (managed) and `d2`.
+async fn hall_with_devices() -> Hall {
+    let mut hall = Hall::new().await;
+    let around = crate::tools::surroundings::Surroundings {
+        devices: Some(Arc::new(crate::fixtures::SomeDevices)),
+        ..crate::tools::surroundings::Surroundings::default()
+    };
+    hall.door = Door::new(Registry::of(around).with(hall.slow.clone()), HandClock::showing(at(1)));
+    hall
+}
+
+fn visitor_of(tier: Tier, allowed: &[&str]) -> Visitor {
+    let allowed = allowed.iter().map(|name| (*name).to_owned()).collect();
+    Visitor { tier, allowed, ..visitor() }
+}
+
+fn isolate(device: &str, evidence: &[&str]) -> ToolCall {
+    let arguments = json!({"device_id": device, "because": "it beacons to http://203.0.113.9", "evidence": evidence});
+    call("isolate_device", arguments)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_to_contain_is_filed_with_its_answer_once_and_numbered() {
+    let hall = hall_with_devices().await;
+    let allowed = ["slow", "isolate_device", "run_av_scan"];
+    let (mut visitor, mut run) = (visitor_of(Tier::Two, &allowed), hall.run().await);
+    hall.pass(&mut visitor, &mut run, vec![slow(1, &["a"])]).await;
+    let scan = call("run_av_scan", json!({"device_id": "d1", "because": "a second look", "evidence": []}));
+    let calls = vec![isolate("d1", &["E1"]), slow(5, &["b"]), scan];
+    let answers = hall.pass(&mut visitor, &mut run, calls.clone()).await;
+    assert!(
+        answers[0].text().contains("P-1.1 filed for the gatekeeper: pending; nothing has been done"),
+        "{}",
+        answers[0].text()
+    );
+    assert!(answers[2].text().contains("P-1.2 filed"), "{}", answers[2].text());
+    let log = hall.stream().await.log().clone();
+    let filed: Vec<_> = log.proposals.iter().map(|filed| filed.proposal.clone()).collect();
+    assert_eq!(filed.iter().map(|proposal| proposal.host.key()).collect::<Vec<_>>(), ["wks-1", "wks-1"]);
+    assert_eq!((filed[0].evidence.as_slice(), filed[0].because.contains("hxxp://")), (&[EvidenceId::new(1)][..], true));
+    assert!(log.proposals.iter().all(|filed| filed.decision.is_none()), "only the gatekeeper answers");
+
+    // A process that starts again files nothing anew; nor does the same wish in other words.
+    let (mut visitor, mut run) = (visitor_of(Tier::Two, &allowed), hall.run().await);
+    hall.pass(&mut visitor, &mut run, vec![slow(1, &["a"])]).await;
+    assert_eq!(hall.pass(&mut visitor, &mut run, calls).await, answers);
+    let again = hall.pass(&mut visitor, &mut run, vec![isolate("d1", &[])]).await;
+    assert!(again[0].text().contains("P-1.1 was filed before"), "{}", again[0].text());
+    assert_eq!(hall.stream().await.log().proposals.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_on_evidence_that_nobody_showed_is_refused() {
+    let hall = hall_with_devices().await;
+    let mut visitor = visitor_of(Tier::Two, &["isolate_device"]);
+    let answers =
+        hall.pass(&mut visitor, &mut hall.run().await, vec![isolate("d1", &["E7"]), isolate("d2", &[])]).await;
+    assert!(answers[0].text().contains("E7 is no evidence of this case"), "{}", answers[0].text());
+    assert!(answers[1].text().contains("does not manage"), "{}", answers[1].text());
+    assert_eq!(hall.stream().await.log().proposals.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_tier_is_not_given_is_refused_even_if_its_list_names_it() {
+    let hall = hall_with_devices().await;
+    let mut visitor = visitor_of(Tier::One, &["isolate_device", "add_case_comment"]);
+    let calls = vec![isolate("d1", &[]), call("add_case_comment", json!({"text": "a note"}))];
+    let answers = hall.pass(&mut visitor, &mut hall.run().await, calls).await;
+    assert!(matches!(&answers[0].outcome, Err(ToolError::NotAllowed { name, .. }) if name == "isolate_device"));
+    assert!(answers[1].outcome.is_ok());
+    assert_eq!(hall.stream().await.log().proposals.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_comment_is_written_once_and_a_wish_for_a_status_changes_none() {
+    let hall = hall_with_devices().await;
+    let allowed = ["add_case_comment", "update_case", "close_case"];
+    let calls = vec![
+        call("add_case_comment", json!({"text": "seen\u{202e} on http://a.example"})),
+        call("update_case", json!({"status": "resolved", "because": "it is ours"})),
+        call("close_case", json!({"classification": "false_positive", "because": "it is ours"})),
+    ];
+    let told = async || -> Vec<String> {
+        let rows = hall.journal.effects("desk").await.expect("they are read");
+        rows.iter().map(|row| row.wish.body.clone()).collect()
+    };
+    let before = hall.stream().await.log().status;
+    for _ in 0..2 {
+        hall.pass(&mut visitor_of(Tier::One, &allowed), &mut hall.run().await, calls.clone()).await;
+        let told = told().await;
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].contains("hxxp://a.example") && !told[0].contains('\u{202e}'), "{}", told[0]);
+        assert!(told[2].contains("(the route decides)"), "{}", told[2]);
+    }
+    assert_eq!(hall.stream().await.log().status, before);
 }

@@ -22,7 +22,8 @@ fn log() -> Vec<Event> {
 
 async fn ask_of(events: Vec<Event>, mut arguments: Value) -> Result<Answer, ToolError> {
     let (_folder, store) = store(events).await;
-    let scope = Scope { alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
+    let scope =
+        Scope { case: crate::fixtures::CASE, alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
     let window = [("from", at(0)), ("to", at(2_000))];
     for (name, instant) in window {
         if arguments.get(name).is_none() {
@@ -155,7 +156,8 @@ async fn one_event_is_shown_whole_or_said_to_be_missing() {
     let events =
         vec![event("e", 0, "WKS-1", (SYSMON, 1), json!({"Image": "a.exe", "Odd": "kept", "CommandLine": long}))];
     let (_folder, store) = store(events).await;
-    let scope = Scope { alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
+    let scope =
+        Scope { case: crate::fixtures::CASE, alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
     let get = |id: &str| GetArguments { event: id.into() };
     let answer = GetEvent.call(get("e"), &scope).await.expect("it is there");
     let view = answer.rows[0].view.as_ref().expect("it is an event");
@@ -177,7 +179,8 @@ async fn things_words_and_rules_narrow_and_their_absence_cannot_be_cited() {
     events.push(event("one", 500, "WKS-1", (SYSMON, 3), data));
     let (_folder, store) = store(events).await;
     let alerts = vec![crate::fixtures::alert("raised", "one", "WKS-1", 500)];
-    let scope = Scope { alerts: Arc::new(alerts), events: store, watermark: Watermark(u64::MAX) };
+    let scope =
+        Scope { case: crate::fixtures::CASE, alerts: Arc::new(alerts), events: store, watermark: Watermark(u64::MAX) };
     let ask = async |name: &str, value: Value| {
         let mut arguments = json!({"from": at(0), "to": at(2_000), "host": "WKS-1", "kinds": [{"code": 3}]});
         arguments[name] = value;

@@ -23,7 +23,8 @@ fn start(id: &str, seconds: i64, host: &str, command: &str) -> Event {
 
 async fn ask(events: Vec<Event>, alerts: Vec<Alert>, arguments: Value) -> Result<(Vec<String>, Rarity), ToolError> {
     let (_folder, store) = store(events).await;
-    let scope = Scope { alerts: Arc::new(alerts), events: store, watermark: Watermark(u64::MAX) };
+    let scope =
+        Scope { case: crate::fixtures::CASE, alerts: Arc::new(alerts), events: store, watermark: Watermark(u64::MAX) };
     let arguments = serde_json::from_value(arguments).expect("they fit");
     let answer = Prevalence.call(arguments, &scope).await?;
     let texts = answer.rows.iter().map(|row| row.text.clone()).collect();
@@ -101,7 +102,12 @@ async fn what_cannot_be_looked_up_is_refused_with_what_can() {
     let (_, rarity) = ask(vec![quiet], vec![], json!({"event": "e", "domain": "a.example"})).await.expect("it answers");
     assert_eq!(of(&rarity, What::Domain), (0, 0, 0, 0));
     assert!(matches!(ask(vec![], vec![], json!({"event": "x"})).await, Err(ToolError::NotFound { .. })));
-    let scope = Scope { alerts: Arc::default(), events: Arc::new(BrokenStore), watermark: Watermark(1) };
+    let scope = Scope {
+        case: crate::fixtures::CASE,
+        alerts: Arc::default(),
+        events: Arc::new(BrokenStore),
+        watermark: Watermark(1),
+    };
     let arguments = serde_json::from_value(json!({"event": "e"})).expect("they fit");
     assert!(matches!(Prevalence.call(arguments, &scope).await, Err(ToolError::Unavailable { .. })));
     let _ = at(0);

@@ -24,7 +24,8 @@ fn creation(id: &str, seconds: i64, guid: &str, parent: Option<(&str, &str)>, pi
 
 async fn ask_with(events: Vec<Event>, arguments: Value, watermark: u64) -> Result<Answer, ToolError> {
     let (_folder, store): (TempDir, _) = store(events).await;
-    let scope = Scope { alerts: Arc::default(), events: store, watermark: Watermark(watermark) };
+    let scope =
+        Scope { case: crate::fixtures::CASE, alerts: Arc::default(), events: store, watermark: Watermark(watermark) };
     let arguments = serde_json::from_value(arguments).expect("they fit");
     ProcessTree.call(arguments, &scope).await
 }
@@ -179,7 +180,12 @@ async fn what_has_no_tree_says_why() {
         let error = ask_with(vec![logon.clone()], json!({"event": id}), u64::MAX).await.expect_err("it has none");
         assert!(matches!(&error, ToolError::NotFound { what } if what.contains(says)), "{error}");
     }
-    let scope = Scope { alerts: Arc::default(), events: Arc::new(BrokenStore), watermark: Watermark(1) };
+    let scope = Scope {
+        case: crate::fixtures::CASE,
+        alerts: Arc::default(),
+        events: Arc::new(BrokenStore),
+        watermark: Watermark(1),
+    };
     let arguments = Arguments { event: "e".into(), up: None, down: None };
     let error = ProcessTree.call(arguments, &scope).await.expect_err("it cannot be read");
     assert!(matches!(error, ToolError::Unavailable { .. }));

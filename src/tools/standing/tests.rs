@@ -39,7 +39,8 @@ fn declared() -> Arc<Surroundings> {
 
 async fn asset(events: Vec<Event>, arguments: Value) -> (Vec<String>, AssetFacts) {
     let (_folder, store) = store(events).await;
-    let scope = Scope { alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
+    let scope =
+        Scope { case: crate::fixtures::CASE, alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
     let arguments = serde_json::from_value(arguments).expect("they fit");
     let answer = AssetTool(declared()).call(arguments, &scope).await.expect("it answers");
     let texts = answer.rows.iter().map(|row| row.text.clone()).collect();
@@ -76,7 +77,12 @@ async fn a_machine_that_issues_tickets_is_protected_and_marked_inferred() {
 
 #[tokio::test]
 async fn an_account_is_told_as_declared_or_as_unknown() {
-    let scope = Scope { alerts: Arc::default(), events: Arc::new(BrokenStore), watermark: Watermark(1) };
+    let scope = Scope {
+        case: crate::fixtures::CASE,
+        alerts: Arc::default(),
+        events: Arc::new(BrokenStore),
+        watermark: Watermark(1),
+    };
     let ask = async |arguments: Value| {
         let arguments = serde_json::from_value(arguments).expect("they fit");
         let answer = AccountTool(declared()).call(arguments, &scope).await.expect("it answers");
