@@ -91,6 +91,7 @@ fn is_launched_hidden(folded: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;

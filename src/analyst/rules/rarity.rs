@@ -7,21 +7,19 @@
 use std::collections::BTreeMap;
 
 use super::super::Brief;
-use super::authority;
 use super::feature::{Feature, MODERATE, STRONG, WEAK};
-use super::lineage;
 use super::seen::{Seen, SeenEvent};
+use super::{authority, fingerprint};
 use crate::domain::draft::Unknown;
 use crate::domain::evidence::Family;
 use crate::domain::ids::{EventId, EvidenceId};
-use crate::knowledge::paths::{self, PathClass};
-use crate::knowledge::{command, programs};
+use crate::knowledge::making;
 use crate::ports::events::prevalence::Spread;
 use crate::tools::prevalence::{Rarity, What};
 
-/// Machines and days on which a thing recurs before it is usual.
+/// Machines on which a thing recurs before it is usual: the alert's own and two others.
 pub const RECURS_HOSTS: u64 = 3;
-/// See [`RECURS_HOSTS`].
+/// Days on which it does: twice may be chance, or one intrusion.
 pub const RECURS_DAYS: u64 = 3;
 
 /// Days from which it is a habit.
@@ -97,25 +95,12 @@ fn recurring(start: &SeenEvent, rarity: &Rarity) -> Option<Feature> {
     start.feature("usual on the fleet", Family::Rarity, value, &["User", "CommandLine", "ParentImage", "Image"], says)
 }
 
-/// The start of a process is usual here, and of known making: an installed program starts an installed program for a
-/// service account, or people approved it; and its command neither hides nor does anything that harm would need.
+/// The start of a process is usual here, and of known making or approved by people.
 #[must_use]
 pub fn usual(act: &SeenEvent, seen: &Seen) -> Option<Feature> {
     let feature = recurring(act, answers(seen).get(&act.view.event)?)?;
-    let (image, parent, user) = (act.get("Image")?, act.get("ParentImage")?, act.get("User")?);
-    let installed = |path: &str| matches!(paths::class(path), PathClass::System | PathClass::ProgramFiles);
-    // Through these anybody runs anything: that they start something often makes nothing of it known.
-    let open = programs::is_shell(parent)
-        || programs::is_proxy(parent)
-        || programs::is_reader(parent)
-        || programs::is_browser(parent)
-        || programs::is_remote_hand(parent);
-    let known = installed(parent) && !open && lineage::is_service_account(user);
-    let approved = authority::is_approved(act, seen);
-    let reading = command::read(act.get("CommandLine")?);
-    // Another payload has the same template: what is encoded recurs only in its form.
-    let plain = reading.depth == 1 && reading.capabilities.is_empty() && reading.native_calls == 0;
-    (installed(image) && plain && (known || approved)).then_some(feature)
+    let run = fingerprint::run(act);
+    (making::is_known(run) || making::is_plain(run) && authority::is_approved(act, seen)).then_some(feature)
 }
 
 /// What shows how usual it is.
