@@ -8,6 +8,8 @@
 //! `WATCHFLOOR_BENCH_EVENTS=N` changes how many there are, `WATCHFLOOR_RULES=PATH` names other rules than the shipped
 //! ones, and `WATCHFLOOR_BENCH_STRICT=1` makes it fail below a bar.
 
+mod cost;
+
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -36,9 +38,6 @@ const DETECT_BAR: f64 = 15_000.0;
 
 /// Memory an import may take, in megabytes.
 const MEMORY_BAR: f64 = 300.0;
-
-/// Ticks a second in `/proc/self/stat`: Linux shows 100 to every program, whatever its kernel counts in.
-const TICKS: f64 = 100.0;
 
 /// How many events there are unless it is told otherwise.
 const EVENTS: u64 = 100_000;
@@ -171,15 +170,6 @@ fn peak_memory() -> Option<f64> {
     Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
 }
 
-/// CPU time of this process with all its threads, in seconds, where the system shows it as a file.
-fn cpu_seconds() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The program's name stands in parentheses and may hold anything; the fields after it are numbers.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |place: usize| fields.get(place)?.parse::<f64>().ok();
-    Some((ticks(11)? + ticks(12)?) / TICKS)
-}
-
 /// Events a second of an import with detection.
 async fn import_rate(log: &Path, folder: &Path, rules: Arc<RuleSet>) -> f64 {
     let faults = Faults::default();
@@ -237,9 +227,9 @@ fn main() -> ExitCode {
     println!("{events} events, {bytes:.0} MB, {} rules, {cores} cores", rules.len());
 
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let before = cpu_seconds();
+    let before = cost::cpu_seconds();
     let import = runtime.block_on(import_rate(&log, folder.path(), rules.clone()));
-    let (memory, after) = (peak_memory(), cpu_seconds());
+    let (memory, after) = (peak_memory(), cost::cpu_seconds());
     if let Some((before, after)) = before.zip(after) {
         let each = (after - before) * 1e6 / events as f64;
         println!("CPU of the import:       {each:.0} µs an event, {:.0} events per CPU second", 1e6 / each);

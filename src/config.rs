@@ -11,12 +11,17 @@
 //! address = "127.0.0.1:9200"
 //! api_keys = ["winlogbeat:a-long-random-secret"]
 //! users = ["logstash:another-secret"]
+//!
+//! [containment]
+//! mode = "approve"
 //! ```
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use crate::domain::containment::Mode;
 
 /// What the file may say. Relative paths count from the file's own folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -28,8 +33,18 @@ pub struct Config {
     pub rules: Option<PathBuf>,
     /// What forwarders may send to.
     pub listen: Option<Listen>,
+    /// What happens to proposals to contain a device.
+    pub containment: Containment,
     /// Where context lies.
     pub context: ContextPlace,
+}
+
+/// What happens to proposals to contain a device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Containment {
+    /// What happens to one that passes every check.
+    pub mode: Mode,
 }
 
 /// Where what people know of their machines and accounts is written.
@@ -74,7 +89,7 @@ pub enum ConfigError {
     },
     /// It says something that is not known.
     #[error(
-        "the configuration {path} is not understood: {what}; known are follow, rules, [listen] with address, api_keys and users, and [context] with folder"
+        "the configuration {path} is not understood: {what}; known are follow, rules, [listen] with address, api_keys and users, [containment] with mode, and [context] with folder"
     )]
     Unknown {
         /// The file.
@@ -124,6 +139,14 @@ mod tests {
         let listen = config.listen.expect("it listens");
         assert_eq!((listen.address.port(), listen.api_keys.len(), listen.users.len()), (9200, 1, 0));
         assert!(!format!("{listen:?}").contains("key"));
+    }
+
+    #[test]
+    fn containment_is_dry_unless_it_is_switched_on() {
+        let mode = |text| Config::parse(text, Path::new("")).map(|config| config.containment.mode);
+        assert_eq!(mode("").ok(), Some(Mode::DryRun));
+        assert_eq!(mode("[containment]\nmode = 'approve'").ok(), Some(Mode::Approve));
+        assert!(mode("[containment]\nmode = 'auto'").is_err());
     }
 
     #[test]

@@ -15,5 +15,6 @@ pub mod floor;
 pub mod journal;
 pub mod knowledge;
 pub mod ports;
+pub mod scenarios;
 pub mod telemetry;
 pub mod tools;

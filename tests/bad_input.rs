@@ -47,6 +47,23 @@ fn exit_codes_say_whether_a_person_is_needed() {
 }
 
 #[test]
+fn what_a_log_repeats_is_told_apart_from_what_was_known_before() {
+    let state = State::new();
+    let twice = |records: &[u32]| records.iter().map(|record| quiet_event(*record) + "\n").collect::<String>();
+    let first = state.write("first.ndjson", twice(&[1, 2, 2, 2]));
+    let ended = state.run(&["triage", shown(&first)]).expect_code(0);
+    assert!(ended.stdout.contains("4 events (2 of them repeated in the log), 0 alerts"), "{ended:?}");
+    let second = state.write("second.ndjson", twice(&[2, 3, 3]));
+    let ended = state.run(&["triage", shown(&second)]).expect_code(0);
+    assert!(ended.stdout.contains("3 events (1 of them known already, 1 repeated in the log)"), "{ended:?}");
+    // In one command, what one file holds is known when the next begins.
+    let (third, fourth) = (state.write("3.ndjson", twice(&[4])), state.write("4.ndjson", twice(&[4])));
+    let report = state.run(&["triage", shown(&third), shown(&fourth), "--json"]).expect_code(0).json();
+    let counts = |input: usize| [&report["inputs"][input]["known"], &report["inputs"][input]["repeated"]];
+    assert_eq!((counts(0), counts(1)), ([&Value::from(0); 2], [&Value::from(1), &Value::from(0)]), "{report}");
+}
+
+#[test]
 fn what_is_no_log_is_refused_by_name_with_the_cause_and_the_remedy() {
     let state = State::new();
     let folder = state.beside("a-folder");
@@ -295,6 +312,27 @@ fn the_same_events_are_read_from_lines_lists_archives_folders_and_pipes() {
 }
 
 #[test]
+fn a_kind_of_event_whose_clock_is_another_is_told_beside_the_others() {
+    let state = State::new();
+    let record = |number: u32| {
+        let (code, day) = if number < 20 { (5, 17) } else { (22, 14) };
+        let record = serde_json::json!({
+            "TimeCreated": format!("2026-11-{day} 08:00:{number:02}.000"), "EventID": code,
+            "Channel": "Microsoft-Windows-Sysmon/Operational", "Hostname": "WKS-31.corp.example",
+            "UtcTime": format!("2026-11-17 08:00:{number:02}.000"), "RecordNumber": number,
+        });
+        format!("{record}\n")
+    };
+    let input = state.write("mixed.ndjson", (0..25).map(record).collect::<String>());
+    let text = state.run(&["triage", shown(&input)]).expect_finished();
+    let told = "clock: by 25 records with both clocks, most of the log's own times are right, but those of 5 events \
+                Sysmon 22 need +72h; nothing was changed\n";
+    assert!(text.stdout.contains(told), "{text:?}");
+    let report = State::new().run(&["triage", shown(&input), "--json"]).expect_finished().json();
+    assert_eq!(report["inputs"][0]["clocks_apart"][0]["clock_offset"], "+72h");
+}
+
+#[test]
 fn a_declared_clock_is_shown_and_moves_only_times_that_no_sensor_wrote() {
     let state = State::new();
     let rules = state.write("rule.yml", RULE);
@@ -387,7 +425,7 @@ fn a_bad_rule_is_named_and_the_rest_load() {
         assert!(ended.stderr.contains(&format!("{file} is left out: ")), "{file} in {ended:?}");
     }
     assert!(!ended.stderr.contains("good.yml") && !ended.stderr.contains("notes.txt"), "{ended:?}");
-    assert!(ended.stdout.contains("1 events, 1 alerts, 1 rules loaded"), "{ended:?}");
+    assert!(ended.stdout.contains("1 event, 1 alert, 1 rule loaded"), "{ended:?}");
 }
 
 #[test]

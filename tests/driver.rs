@@ -169,9 +169,12 @@ mod whole {
 
         let log = world.log().await;
         let [proposed] = log.proposals.as_slice() else { panic!("{:?}", log.proposals) };
-        assert_eq!(proposed.decision, Some(Decision::Denied { rule: DenialRule::DryRun }));
+        assert_eq!(proposed.decision, Some(Decision::Denied { rule: DenialRule::DryRun, value: String::new() }));
         let chain = AuditChain::open(world.journal()).await.expect("it is read");
-        assert_eq!(chain.rows().iter().map(|row| row.proposal.id).collect::<Vec<_>>(), [proposed.proposal.id]);
+        assert_eq!(
+            chain.rows().iter().map(|row| row.event.proposal()).collect::<Vec<_>>(),
+            [Some(proposed.proposal.id)]
+        );
         assert_eq!(audit::verify(world.journal().as_ref()).await.expect("it is read").broken, None);
         let shown = world.stores.desk.get(CASE).await.expect("it is read").expect("it is there");
         assert_eq!(shown.state.proposals[0]["answer"], DenialRule::DryRun.reason());

@@ -442,6 +442,19 @@ fn killed_at_any_moment_a_followed_file_is_taken_in_whole() {
 }
 
 #[test]
+fn what_would_be_pruned_can_be_asked_of_a_running_floor_and_pruning_cannot() {
+    let state = State::new();
+    let (running, address) = Running::listening(&state);
+    assert_eq!(send(address, "POST", "/_bulk", &[], &bulk([record(1).as_str()])).status, 200);
+    let prune = ["events", "prune", "--larger-than", "1KB"];
+    let would = state.run(&[&prune[..], &["--dry-run", "--json"]].concat()).expect_code(0).json();
+    assert_eq!(would["removed"], 1, "{would}");
+    state.run(&prune).expect_refusal(&["in use by another watchfloor"]);
+    assert_eq!(stored(&state).len(), 1);
+    running.stop();
+}
+
+#[test]
 fn a_followed_folder_picks_up_new_files_and_reads_packed_ones_once() {
     let state = State::new();
     let folder = state.beside("logs");

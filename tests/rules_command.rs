@@ -45,7 +45,7 @@ fn sound_rules_are_counted_and_unsound_ones_named_with_their_place() {
     let check =
         |more: &[&str]| support::program::run(watchfloor(&[&["rules", "check", shown(&folder)], more].concat()));
     let ended = check(&[]).expect_code(0);
-    assert!(ended.stdout.contains("2 rules can be used, 1 of them correlations; 0 errors, 0 warnings"), "{ended:?}");
+    assert!(ended.stdout.contains("2 rules can be used, 1 correlation among them; 0 errors, 0 warnings"), "{ended:?}");
 
     std::fs::write(folder.join("bare.yml"), PROCESS.replace("author: somebody\n", "")).expect("a file");
     let ended = check(&[]).expect_code(0);

@@ -13,7 +13,7 @@ fn label() -> Value {
         "id": "first-look",
         "kind": "attack",
         "hosts": {"compromised": ["FIN-22", "SRV-APP02"], "origin": ["fin-22.corp.example"], "bystander": ["WKS-07"]},
-        "expected": {"isolate": ["FIN-22"], "must_not_isolate": ["WKS-07", "LAP-31"], "must_cite": ["comsvcs.dll"],
+        "expected": {"isolate": ["FIN-22", "SRV-APP02"], "must_not_isolate": ["WKS-07", "LAP-31"], "must_cite": ["comsvcs.dll"],
             "noise": ""},
         "time": {"offset_to_utc_seconds": 0},
         "written": true,
@@ -169,12 +169,17 @@ fn shared() -> Option<PathBuf> {
     named.or_else(beside).filter(|folder| folder.join("data/scenarios").is_dir())
 }
 
-/// The long form takes minutes: `cargo test --test score -- --ignored`.
+/// The long form plays every recording, which takes minutes.
+fn is_long() -> bool {
+    std::env::var_os("WATCHFLOOR_LONG").is_some_and(|value| value == "1")
+}
+
 #[test]
-#[ignore = "plays every recording beside the repository"]
 fn no_recorded_attack_is_missed_or_closed_and_every_citation_is_true() {
-    let Some(shared) = shared() else {
-        println!("skipped: no recordings beside the repository, and WATCHFLOOR_SHARED names none");
+    let Some(shared) = shared().filter(|_| is_long()) else {
+        println!(
+            "skipped: WATCHFLOOR_LONG=1 plays the recordings that lie beside the repository or in WATCHFLOOR_SHARED"
+        );
         return;
     };
     let rules = shared.join("data/sigma-rules.tar.gz");
@@ -182,6 +187,7 @@ fn no_recorded_attack_is_missed_or_closed_and_every_citation_is_true() {
     let totals = &ended.json()["totals"];
     println!("{totals:#}");
     assert!(totals["attacks_with_alerts"].as_u64() > Some(0), "{totals}");
-    assert_eq!(totals["isolations"]["wrong"], 0, "{totals}");
+    assert_eq!((&totals["missed"], &totals["wrong_closes"]), (&json!(0), &json!(0)), "{totals}");
+    assert_eq!(totals["citations"], totals["citations_verified"], "{totals}");
     assert_eq!(totals["verdicts_without_citation"], 0, "{totals}");
 }

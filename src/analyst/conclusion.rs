@@ -14,7 +14,7 @@ use crate::domain::ids::{CaseId, ProposalId};
 use crate::domain::route::{CaseFacts, MandatoryHuman, Route, Tier, route};
 use crate::domain::verdict::Verdict;
 use crate::journal::alert_log::AlertLog;
-use crate::journal::case_log::CaseLog;
+use crate::journal::case_log::{CaseLog, Proposed};
 use crate::journal::case_stream::{Batch, CaseStream};
 use crate::journal::effects::comment;
 use crate::journal::entry::CaseEntry;
@@ -35,6 +35,7 @@ impl Investigation<'_> {
         if concerns_domain_controller(driver, &alerts, &brief).await? {
             mandatory.push(MandatoryHuman::DomainController);
         }
+        mandatory.extend(run.stream().log().reserved);
         let severity = alerts.iter().map(|alert| alert.rule.level).max().unwrap_or(Severity::Medium);
         let damaged = driver.alerts.damaged_logs();
         let obstacles =
@@ -121,8 +122,10 @@ fn to_gate(case: CaseId, severity: Severity) -> QueueChange {
 
 /// Proposals for what the verdict wishes and nobody has proposed yet.
 fn proposals(log: &CaseLog, verdict: &Verdict) -> Vec<CaseEntry> {
-    let known =
-        |action, host: &_| log.proposals.iter().any(|p| p.proposal.action == action && p.proposal.host == *host);
+    // What lapsed because the moment had passed may be asked again; what a rule or a person refused may not.
+    let stands = |p: &Proposed| p.standing.as_ref().is_none_or(|standing| !standing.may_be_asked_again());
+    let is_known = |p: &Proposed, action, host: &_| p.proposal.action == action && p.proposal.host == *host;
+    let known = |action, host: &_| log.proposals.iter().any(|p| is_known(p, action, host) && stands(p));
     let wishes = verdict.words().containment.iter().filter(|wish| !known(wish.action, &wish.host));
     let first = u32::try_from(log.proposals.len()).unwrap_or(u32::MAX) + 1;
     let proposals = wishes.zip(first..).map(|(wish, number)| CaseEntry::Proposed {

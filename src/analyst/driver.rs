@@ -226,7 +226,7 @@ impl Driver {
         let why_again = match running {
             Some(attempt) => why_again
                 .or_else(|| seat.pins.difference(&attempt.pins).map(|what| format!("{what} changed")))
-                .or_else(|| (attempt.alerts != log.alerts.len()).then(|| "alerts joined the case".into())),
+                .or_else(|| attempt.alerts_changed.then(|| alerts_changed(attempt, log.alerts.len()).into())),
             None => why_again,
         };
         if let Some(ordinal) = running.and_then(broken_twice) {
@@ -344,6 +344,11 @@ impl Driver {
         root_span::export(ended, &self.alerts.get(&ended.alerts), now);
         Ok(())
     }
+}
+
+/// Why an attempt that began on other alerts is given up.
+const fn alerts_changed(attempt: &Attempt, now: usize) -> &'static str {
+    if now > attempt.alerts { "alerts joined the case" } else { "alerts of the case turned out to be another incident" }
 }
 
 /// The step at which an attempt broke twice in the same place.

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use super::ask::ask;
 use super::say::{say, say_json};
 use super::{Common, Verdict};
+use crate::domain::words::counted;
 use crate::floor::queries::Query;
 use crate::journal::audit::Verified;
 
@@ -27,10 +28,14 @@ pub async fn run(command: Command) -> Result<Verdict> {
         say_json(&verified)?;
     } else {
         match &verified.broken {
-            None => say(format!("The audit holds: {} decisions, last hash {}.", verified.rows, verified.tip))?,
+            None => {
+                say(format!("The audit holds: {}, last hash {}.", counted(verified.rows, "decision"), verified.tip))?;
+            }
             Some(broken) => say(format!(
-                "The audit is broken at row {}: {}. The {} decisions before it hold.",
-                broken.seq, broken.what, verified.rows
+                "The audit is broken at row {}: {}. What holds before it: {}.",
+                broken.seq,
+                broken.what,
+                counted(verified.rows, "decision")
             ))?,
         }
     }

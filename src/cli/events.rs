@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::ask::ask;
 use super::say::{say, say_json};
 use super::{Common, Verdict};
+use crate::domain::words::{agreeing, counted};
 use crate::floor::assembly::Stores;
 use crate::floor::faults::Faults;
 use crate::floor::queries::{EventStats, Query};
@@ -43,7 +44,7 @@ pub struct Prune {
 /// Runs the command.
 ///
 /// # Errors
-/// When the folder cannot be read; for `prune` also when a floor is at work on it.
+/// When the folder cannot be read; for `prune` without `--dry-run` also when a floor is at work on it.
 pub async fn run(command: Command) -> Result<Verdict> {
     match command {
         Command::Stats(Common { data, json }) => {
@@ -54,10 +55,14 @@ pub async fn run(command: Command) -> Result<Verdict> {
             let before = older_than.map(|age| SystemClock.now().checked_sub(age)).transpose();
             let before = before.context("--older-than reaches back further than there is time: name less")?;
             let policy = RetentionPolicy { before, larger_than, dry_run };
-            // The folder is taken for it: nobody investigates on events that are being removed.
-            let held = StateFolder::take_existing(&data)?;
-            let stores = Stores::open(held.path(), &Faults::default())?;
-            let pruned = retention::prune(&stores, &policy).await?;
+            let pruned: Pruned = if dry_run {
+                ask(&data, Query::WouldPrune { policy }).await?
+            } else {
+                // The folder is taken for it: nobody investigates on events that are being removed.
+                let held = StateFolder::take_existing(&data)?;
+                let stores = Stores::open(held.path(), &Faults::default())?;
+                retention::prune(&stores, &policy).await?
+            };
             if json { say_json(&pruned)? } else { say(pruned_text(&pruned, dry_run))? }
         }
     }
@@ -67,8 +72,9 @@ pub async fn run(command: Command) -> Result<Verdict> {
 fn stats_text(EventStats { history, size, hosts, kinds }: &EventStats) -> String {
     let (Some(oldest), Some(newest)) = (history.oldest, history.newest) else { return "No events.".into() };
     let mut text = format!(
-        "{} events of {hosts} hosts, from {oldest} to {newest}.\nThey take {}; {} of the file are free.\n",
-        history.events,
+        "{} of {}, from {oldest} to {newest}.\nContents: {}; {} of the file are free.\n",
+        counted(history.events, "event"),
+        counted(*hosts, "host"),
         megabytes(size.bytes),
         megabytes(size.free),
     );
@@ -76,14 +82,16 @@ fn stats_text(EventStats { history, size, hosts, kinds }: &EventStats) -> String
         text.push_str(&format!("Events before {since} may have been removed.\n"));
     }
     if size.unindexed > 0 {
-        text.push_str(&format!("{} are not in the full-text index yet.\n", size.unindexed));
+        let are = agreeing(size.unindexed, "is", "are");
+        let (events, asked) = (counted(size.unindexed, "event"), "it catches up when text is asked for");
+        text.push_str(&format!("{events} {are} not in the full-text index yet; {asked}.\n"));
     }
     for group in &kinds.groups {
         text.push_str(&format!("  {:>9}  {}\n", group.events, group.key.join(" ")));
     }
     let more = kinds.groups_total.saturating_sub(kinds.groups.len() as u64);
     if more > 0 {
-        text.push_str(&format!("             and {more} more kinds\n"));
+        text.push_str(&format!("             and {}\n", counted(more, "more kind")));
     }
     text
 }
@@ -94,8 +102,9 @@ fn pruned_text(pruned: &Pruned, dry_run: bool) -> String {
     let range = range.map_or_else(String::new, |(from, to)| format!(", from {from} to {to}"));
     let (verb, about) = if dry_run { ("would be removed", "about ") } else { ("removed", "") };
     format!(
-        "{removed} events {verb}{range}; {kept} kept because an alert or a case rests on them.\n\
+        "{} {verb}{range}; {kept} kept because an alert or a case rests on them.\n\
          Contents: {} before, {about}{} after. The space is used again; the file does not shrink.",
+        counted(*removed, "event"),
         megabytes(*bytes_before),
         megabytes(*bytes_after),
     )

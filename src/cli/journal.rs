@@ -6,6 +6,7 @@ use clap::Subcommand;
 use super::ask::ask;
 use super::say::{say, say_json};
 use super::{Common, Verdict};
+use crate::domain::words::counted;
 use crate::floor::queries::Query;
 use crate::ports::journal::CheckReport;
 
@@ -27,8 +28,11 @@ pub async fn run(command: Command) -> Result<Verdict> {
         say_json(&report)?;
     } else {
         say(format!(
-            "{} records in {} streams, {} large contents, {} writes not confirmed.",
-            report.records, report.streams, report.blobs, report.effects_open
+            "{} in {}, {}, {} not confirmed.",
+            counted(report.records, "record"),
+            counted(report.streams, "stream"),
+            counted(report.blobs, "large content"),
+            counted(report.effects_open, "write"),
         ))?;
         match report.damaged.len() {
             0 => say("Every row is as it was written.")?,

@@ -7,18 +7,24 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::telemetry;
 
+pub mod approvals;
 pub mod ask;
 pub mod audit;
 pub mod cases;
+pub mod containment;
+pub mod demo;
 pub mod events;
 pub mod journal;
+pub mod leases;
 pub mod progress;
 pub mod render;
 pub mod rules;
 pub mod run;
 pub mod say;
+pub mod scenarios;
 pub mod score;
 pub mod triage;
+pub mod watch;
 
 /// Investigates security alerts in Windows logs and writes cases that a person can check and overrule.
 #[derive(Debug, Parser)]
@@ -32,21 +38,34 @@ const EXIT_CODES: &str = "Exit codes: 0 nothing needs a person · 1 something do
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See the floor at work on written scenarios, in under a minute
+    Demo(demo::Arguments),
     /// Import logs, detect, investigate, and print the cases
     Triage(triage::Arguments),
     /// Keep running: follow logs, take what forwarders send, and judge what comes, until stopped
     Run(run::Arguments),
     /// Play labelled scenarios and count what became of them
     Score(score::Arguments),
-    /// Read cases
+    /// Read cases, and say what they are
     #[command(subcommand)]
     Cases(cases::Command),
+    /// Answer proposals to contain a device
+    #[command(subcommand)]
+    Approvals(approvals::Command),
+    /// Look after devices that are isolated
+    #[command(subcommand)]
+    Leases(leases::Command),
+    /// Follow live who does what on a running floor
+    Watch(watch::Arguments),
     /// Look at the stored events, or remove old ones
     #[command(subcommand)]
     Events(events::Command),
     /// Check the gatekeeper's audit
     #[command(subcommand)]
     Audit(audit::Command),
+    /// The labelled scenarios that come with the program, which are written, not recorded
+    #[command(subcommand)]
+    Scenarios(scenarios::Command),
     /// Check Sigma rules, or explain one against an event
     #[command(subcommand)]
     Rules(rules::Command),
@@ -81,12 +100,17 @@ pub enum Verdict {
 pub async fn run(arguments: Arguments) -> ExitCode {
     let telemetry = telemetry::init(None);
     let result = match arguments.command {
+        Command::Demo(arguments) => demo::run(arguments).await,
         Command::Triage(arguments) => triage::run(arguments).await,
         Command::Run(arguments) => run::run(arguments).await,
         Command::Score(arguments) => score::run(arguments).await,
         Command::Cases(command) => cases::run(command).await,
+        Command::Approvals(command) => approvals::run(command).await,
+        Command::Leases(command) => leases::run(command).await,
+        Command::Watch(arguments) => watch::run(arguments).await,
         Command::Events(command) => events::run(command).await,
         Command::Audit(command) => audit::run(command).await,
+        Command::Scenarios(command) => scenarios::run(command).await,
         Command::Rules(command) => rules::run(command).await,
         Command::Journal(command) => journal::run(command).await,
     };

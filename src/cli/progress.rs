@@ -10,6 +10,7 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyl
 
 use super::say::complain;
 use crate::domain::taint;
+use crate::domain::words::agreeing;
 use crate::floor::import::Watch;
 
 /// How often a bar is drawn.
@@ -149,7 +150,7 @@ impl Pace {
         if let Some(total) = total {
             told.push_str(&format!(" of {}", HumanBytes(total)));
         }
-        told.push_str(&format!(", {} events", HumanCount(events)));
+        told.push_str(&format!(", {} {}", HumanCount(events), agreeing(events, "event", "events")));
         if let Some((_, rate)) = self.rates() {
             told.push_str(&format!(", {} a second", HumanCount(rate as u64)));
         }

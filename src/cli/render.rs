@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::domain::case::{HoldQueue, Status};
 use crate::domain::taint;
-use crate::floor::queries::CaseThread;
+use crate::domain::words::{agreeing, counted, excerpt};
+use crate::floor::queries::{CaseThread, MOST_ALERTS};
 use crate::ports::desk::DeskCase;
 
 /// The cases in the order in which a person needs them: decisions, information, the rest.
@@ -63,14 +64,15 @@ pub fn table(cases: &[DeskCase]) -> String {
     }
     let waiting = |queue| {
         let waits = |case: &&&DeskCase| case.state.hold.as_ref().is_some_and(|hold| hold.cause.queue() == queue);
-        cases.iter().filter(waits).count()
+        cases.iter().filter(waits).count() as u64
     };
+    let needing = |number, what: &str| format!("{number} {} {what}", agreeing(number, "needs", "need"));
     let count = |status| cases.iter().filter(|case| case.state.status == status).count();
     format!(
-        "{table}\n{} cases: {} need a decision, {} need information, {} resolved on proof.\n",
-        cases.len() - count(Status::Merged),
-        waiting(HoldQueue::NeedsDecision),
-        waiting(HoldQueue::NeedsInformation),
+        "{table}\n{}: {}, {}, {} resolved on proof.\n",
+        counted((cases.len() - count(Status::Merged)) as u64, "case"),
+        needing(waiting(HoldQueue::NeedsDecision), "a decision"),
+        needing(waiting(HoldQueue::NeedsInformation), "information"),
         count(Status::Resolved),
     )
 }
@@ -85,6 +87,9 @@ pub fn line(case: &DeskCase) -> String {
     format!("{} {}{verdict} · {severity} · {} · {what}", case.id, status(case), hosts.join(" "))
 }
 
+/// Of so many alerts each has its line: more are no reading matter.
+const ALERTS_SHOWN: usize = 20;
+
 /// One case with its thread, as a person reads it.
 #[must_use]
 pub fn thread(thread: &CaseThread) -> String {
@@ -92,26 +97,49 @@ pub fn thread(thread: &CaseThread) -> String {
     let state = &case.state;
     let hosts: Vec<String> = state.hosts.iter().map(|host| taint::shown(&host.to_string())).collect();
     let mut out = format!(
-        "{} · {} · {} · {}\n{} · {} alerts · trace {}\n",
+        "{} · {} · {} · {}\n{} · {} · trace {}\n",
         case.id,
         taint::shown(&state.title),
         state.severity,
         status(case),
         hosts.join(", "),
-        state.alerts,
+        counted(state.alerts, "alert"),
         state.trace,
     );
+    if !state.roles.is_empty() {
+        let roles = state.roles.iter().map(|(host, role)| format!("{} {role}", taint::shown(host)));
+        out.push_str(&format!("Roles: {}\n", roles.collect::<Vec<_>>().join(", ")));
+    }
+    if let Some(said) = &state.persons_verdict {
+        let (by, because) = (taint::shown(&said.by), taint::shown(&said.because));
+        out.push_str(&format!("{by} judged it as {}: {because}\n", said.ruling));
+    }
+    if let Some(assignee) = &state.assignee {
+        out.push_str(&format!("Looked after by {}\n", taint::shown(assignee)));
+    }
     if let Some(decided) = &state.decided_by {
         out.push_str(&format!("Decided by rule {}\n", taint::shown(decided)));
     }
     for comment in &thread.comments {
         let (number, time) = (comment.number, comment.comment.at.strftime("%T"));
+        let author = taint::shown(&comment.comment.author);
         let mut lines = comment.comment.text.lines();
         let first = lines.next().unwrap_or_default();
-        out.push_str(&format!("\n#{number} {time} {} – {}\n", comment.comment.author, taint::shown(first)));
+        out.push_str(&format!("\n#{number} {time} {author} – {}\n", taint::shown(first)));
         for line in lines {
             out.push_str(&format!("   {}\n", taint::shown(line)));
         }
+    }
+    if !thread.alerts.is_empty() {
+        out.push_str("\nAlerts\n");
+    }
+    for alert in thread.alerts.iter().take(ALERTS_SHOWN) {
+        let (time, host) = (alert.time.strftime("%F %T"), taint::shown(alert.host.key()));
+        out.push_str(&format!("  {} {time} {host} · {} · {}\n", alert.id, taint::shown(&alert.title), alert.level));
+    }
+    match usize::try_from(state.alerts).unwrap_or(usize::MAX).saturating_sub(ALERTS_SHOWN) {
+        0 => {}
+        more => out.push_str(&format!("  and {more} more; --json lists the first {MOST_ALERTS}\n")),
     }
     let cited = state.verdict.as_ref().map(evidence).unwrap_or_default();
     out.push_str(&cited);
@@ -122,8 +150,8 @@ pub fn thread(thread: &CaseThread) -> String {
         out.push_str("\nAlso looked at\n");
     }
     for exhibit in other {
-        let line: String = taint::shown(&exhibit.text).chars().take(240).collect();
-        out.push_str(&format!("  [{}] {line}\n", exhibit.id));
+        let line = taint::shown(&exhibit.text);
+        out.push_str(&format!("  [{}] {}\n", exhibit.id, excerpt(&line, 240)));
     }
     out
 }
@@ -141,8 +169,8 @@ fn evidence(verdict: &Value) -> String {
             out.push_str(&format!("       {} {} {}\n", text(item, "time"), text(item, "host"), text(item, "kind")));
         }
         for quote in quotes {
-            let value: String = taint::shown(text(quote, "value")).chars().take(200).collect();
-            out.push_str(&format!("       {} = {value}\n", text(quote, "field")));
+            let value = taint::shown(text(quote, "value"));
+            out.push_str(&format!("       {} = {}\n", text(quote, "field"), excerpt(&value, 200)));
         }
     }
     out

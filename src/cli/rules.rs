@@ -16,6 +16,7 @@ use crate::detection::sigma::explain::Explained;
 use crate::domain::alert::RuleCard;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, RuleId};
+use crate::domain::words::{agreeing, counted, excerpt};
 use crate::floor::assembly::Stores;
 use crate::floor::faults::Faults;
 use crate::floor::state_folder::StateFolder;
@@ -117,11 +118,11 @@ fn check(rules: &RuleSet, json: bool) -> Result<Verdict> {
             lines.push(format!("warning: {}: {}", place(&odd.file, odd.line), odd.text));
         }
         lines.push(format!(
-            "{} rules can be used, {} of them correlations; {} errors, {} warnings",
-            rules.len(),
-            rules.correlations(),
-            rules.rejected().len(),
-            rules.remarks().len()
+            "{} can be used, {} among them; {}, {}",
+            counted(rules.len() as u64, "rule"),
+            counted(rules.correlations() as u64, "correlation"),
+            counted(rules.rejected().len() as u64, "error"),
+            counted(rules.remarks().len() as u64, "warning"),
         ));
         say(lines.join("\n"))?;
     }
@@ -159,7 +160,9 @@ fn record_of(path: &Path, record: usize) -> Result<Event> {
     let number = record.checked_sub(1).context("records are counted from 1: give --record 1 or more")?;
     let mut log = EventLog::open(path)?;
     let event = log.by_ref().nth(number);
-    event.with_context(|| format!("`{}` holds fewer than {record} events: give a smaller --record", path.display()))
+    event.with_context(|| {
+        format!("`{}` holds fewer than {}: give a smaller --record", path.display(), counted(record as u64, "event"))
+    })
 }
 
 fn explain(rules: &RuleSet, ids: &[RuleId], event: &Event, json: bool) -> Result<Verdict> {
@@ -235,8 +238,9 @@ fn tell_condition(condition: &ConditionTrace, depth: usize, lines: &mut Vec<Stri
         }
         ConditionTrace::Quantified { quantifier, need, got, branches, .. } => {
             lines.push(format!(
-                "{indent}{sign} {quantifier} of {} selections ({need} needed, {got} hold)",
-                branches.len()
+                "{indent}{sign} {quantifier} of {} ({need} needed, {got} {})",
+                counted(branches.len() as u64, "selection"),
+                agreeing(*got, "holds", "hold")
             ));
             for branch in branches {
                 lines.push(format!("{indent}  {} {}", self::sign(branch.matched), branch.name));
@@ -273,21 +277,18 @@ const LONGEST: usize = 160;
 
 /// A field, what it was compared with, and what it holds.
 fn told(item: &ItemTrace, indent: &str) -> String {
-    let short = |text: &str| {
-        let cut: String = text.chars().take(LONGEST).collect();
-        if cut.len() < text.len() { cut + "…" } else { cut }
-    };
     // The kinds of matchers have names of one word in JSON.
     let matcher = serde_json::to_value(item.matcher).ok().and_then(|name| name.as_str().map(str::to_owned));
     let field = item.field.as_deref().unwrap_or("any field");
-    let pattern = item.pattern.as_deref().map(|pattern| format!(" `{}`", short(pattern))).unwrap_or_default();
+    let pattern =
+        item.pattern.as_deref().map(|pattern| format!(" `{}`", excerpt(pattern, LONGEST))).unwrap_or_default();
     let holds = match (&item.actual, item.reason) {
         (_, MatchReason::FieldAbsent) => "the event has no such field".to_owned(),
         (_, MatchReason::NoKeywordMatch) => "no field holds it".to_owned(),
         (Some(actual), reason) => {
             let actual = actual.as_str().map_or_else(|| actual.to_string(), str::to_owned);
             let but = if reason == MatchReason::CaseMismatch { ", which differs in case only" } else { "" };
-            format!("the event holds `{}`{but}", short(&actual))
+            format!("the event holds `{}`{but}", excerpt(&actual, LONGEST))
         }
         (None, _) => String::new(),
     };

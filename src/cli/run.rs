@@ -16,7 +16,9 @@ use super::{Common, Verdict, render};
 use crate::config::Config;
 use crate::detection::sigma::reload::{LiveRules, Looked};
 use crate::detection::sigma::{Rejected, RuleSet};
+use crate::domain::containment::{Mode, Policy};
 use crate::domain::ids::CaseId;
+use crate::domain::words::counted;
 use crate::floor::assembly::{Stores, assemble};
 use crate::floor::control::Control;
 use crate::floor::faults::{Faults, VARIABLE};
@@ -61,6 +63,10 @@ pub struct Arguments {
     /// Sigma rules: a folder, a file or a tar archive; the shipped rules if left out
     #[arg(long, value_name = "DIR|ARCHIVE")]
     rules: Option<PathBuf>,
+    /// What happens to a proposal to contain a device that passes every check: dry_run denies it, approve asks a
+    /// person; dry_run if neither this nor the configuration says otherwise
+    #[arg(long, value_name = "MODE")]
+    containment: Option<Mode>,
     /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
     #[arg(long, value_name = "DIR")]
     context: Option<PathBuf>,
@@ -77,7 +83,8 @@ pub struct Arguments {
 /// When there is nothing to watch, an input or the folder cannot be used, or the floor breaks down. What was recorded
 /// stays, and the same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { follow, listen, no_auth, rules, context, config, common: Common { data, json } } = arguments;
+    let Arguments { follow, listen, no_auth, rules, containment, context, config, common: Common { data, json } } =
+        arguments;
     let mut signals = Signals::new()?;
     let config = config.map(|file| Config::read(&file)).transpose()?.unwrap_or_default();
     let context = context.or(config.context.folder);
@@ -104,6 +111,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let stores = Stores::open(folder.path(), &faults)?.with_context(folder.path(), context.as_deref())?;
     let control = Control::open(folder.path(), stores.clone()).await?;
     let shared = assemble(&folder, stores.clone(), faults).await?;
+    shared.contain_by(Policy::of(containment.unwrap_or(config.containment.mode)));
     shared.judge_once_settled(Settle::default());
     let mut written = shared.written_cases();
     let mut teller = Teller::new(json, stores.desk.list().await?);
@@ -348,16 +356,21 @@ impl Teller {
                 News::Trouble { why } => format!("{source} cannot deliver: {why}"),
                 News::Recovered => format!("{source} delivers again"),
                 News::Skipped { what } => format!("{source} leaves out {what}"),
+                News::Waits { what } => format!("{source} waits: {what}"),
                 News::Imported { file, events, alerts } => {
-                    format!("{source} read {file}: {events} events, {alerts} alerts")
+                    format!("{source} read {file}: {}, {}", counted(*events, "event"), counted(*alerts, "alert"))
                 }
             },
             Told::Events { events, known, alerts, skipped } => {
                 let known = if *known == 0 { String::new() } else { format!(" ({known} of them known already)") };
-                let skipped = if *skipped == 0 { String::new() } else { format!(", {skipped} records left out") };
-                format!("{events} events in{known}, {alerts} alerts{skipped}")
+                let (events, alerts) = (counted(*events, "event"), counted(*alerts, "alert"));
+                let left_out = format!(", {} left out", counted(*skipped, "record"));
+                let skipped = if *skipped == 0 { "" } else { left_out.as_str() };
+                format!("{events} in{known}, {alerts}{skipped}")
             }
-            Told::Rules { rules } => format!("{rules} rules are in use from now on: their files have changed"),
+            Told::Rules { rules } => {
+                format!("from now on {} in use: their files have changed", counted(*rules as u64, "rule"))
+            }
             Told::Case { case } => render::line(case),
             Told::Stopping => {
                 "stopping: sources first, then what is being worked on; a second signal stops at once".into()

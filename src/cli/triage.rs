@@ -11,12 +11,14 @@ use serde_json::json;
 
 use super::progress::Bar;
 use super::say::{complain, say, say_json};
-use super::{Common, Verdict, cases, render, rules};
+use super::{Common, Verdict, cases, containment, render, rules};
 use crate::detection::clock::ClockOffset;
 use crate::detection::damage::{Damage, Tally};
 use crate::detection::read::{Input, Inputs, LeftOut};
 use crate::detection::sigma::Detector;
+use crate::domain::containment::{Mode, Policy};
 use crate::domain::ids::{AlertId, CaseId};
+use crate::domain::words::{agreeing, counted};
 use crate::floor::assembly::{Stores, assemble};
 use crate::floor::control::Control;
 use crate::floor::faults::{Faults, VARIABLE};
@@ -48,6 +50,9 @@ pub struct Arguments {
     /// Sigma rules: a folder, a file or a tar archive; the shipped rules if left out
     #[arg(long, value_name = "DIR|ARCHIVE")]
     rules: Option<PathBuf>,
+    /// What happens to a proposal to contain a device that passes every check: dry_run denies it, approve asks a person
+    #[arg(long, value_name = "MODE", default_value = "dry_run")]
+    containment: Mode,
     /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
     #[arg(long, value_name = "DIR")]
     context: Option<PathBuf>,
@@ -61,14 +66,16 @@ pub struct Arguments {
 /// When an input cannot be used, the folder is in use, or the floor breaks down. What was recorded stays, and the
 /// same command goes on from there.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let Arguments { files, clock_offset, rules: rules_from, context, common: Common { data, json } } = arguments;
+    let Arguments { files, clock_offset, rules: rules_from, containment, context, common: Common { data, json } } =
+        arguments;
     // Every input is looked at before anything is written.
     let Inputs { logs, left_out } = tokio::task::spawn_blocking(move || Inputs::find(&files)).await??;
     for LeftOut { file, reason } in left_out.iter().take(MOST_LEFT_OUT) {
         complain(format!("{file} is left out: {reason}"));
     }
     if left_out.len() > MOST_LEFT_OUT {
-        complain(format!("{} more files are left out, which are no logs either", left_out.len() - MOST_LEFT_OUT));
+        let more = counted((left_out.len() - MOST_LEFT_OUT) as u64, "more file");
+        complain(format!("{more} left out for the same reasons"));
     }
     let rules = rules::in_use(rules_from.as_deref())?;
     let switches = std::env::var(VARIABLE).unwrap_or_default();
@@ -80,6 +87,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let stores = Stores::open(folder.path(), &faults)?.with_context(folder.path(), context.as_deref())?;
     let control = Control::open(folder.path(), stores.clone()).await?;
     let shared = assemble(&folder, stores.clone(), faults).await?;
+    shared.contain_by(Policy::of(containment));
     let watch = Arc::new(Watch::default());
     // One pipe among them, and nobody knows how much is to come.
     let total = logs.iter().map(Input::size).sum();
@@ -111,7 +119,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     } else {
         say(summaries(&inputs, clock_offset, rules.len()))?;
         if !settled.is_empty() {
-            say(format!("all logs together: {} further alerts", settled.len()))?;
+            say(format!("all logs together: {}", counted(settled.len() as u64, "further alert")))?;
         }
         if shown.is_empty() {
             say("No rule matched: nothing was investigated. That is not a clean bill of health.")?;
@@ -120,8 +128,14 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         }
         let data = folder.path().display();
         if shown.len() < all.len() {
-            let more = all.len() - shown.len();
-            say(format!("{more} earlier cases in {data} are not shown: watchfloor cases list --data {data}"))?;
+            let more = (all.len() - shown.len()) as u64;
+            let (cases, are) = (counted(more, "earlier case"), agreeing(more, "is", "are"));
+            say(format!("{cases} in {data} {are} not shown: watchfloor cases list --data {data}"))?;
+        }
+        for proposal in shown.iter().flat_map(|case| &case.state.proposals) {
+            if let Some(command) = containment::commands(proposal, folder.path()).first() {
+                say(format!("It waits for a person: {command}"))?;
+            }
         }
         if let Some(first) = shown.first() {
             say(format!("Read one: watchfloor cases show {} --data {data}", first.id))?;
@@ -154,7 +168,8 @@ fn summaries(inputs: &[(String, Imported)], clock: Option<ClockOffset>, rules: u
     let mut lines: Vec<String> = told.iter().map(|(file, imported)| summary(file, imported, rules)).collect();
     if !quiet.is_empty() {
         let events: u64 = quiet.iter().map(|(_, imported)| imported.events).sum();
-        lines.push(format!("{} more files: {events} events, 0 alerts", quiet.len()));
+        let (files, events) = (counted(quiet.len() as u64, "more file"), counted(events, "event"));
+        lines.push(format!("{files}: {events}, 0 alerts"));
     }
     if let Some(clock) = clock {
         let told = format!("{clock} was added to times that no sensor wrote in UTC, as declared");
@@ -167,15 +182,18 @@ fn summaries(inputs: &[(String, Imported)], clock: Option<ClockOffset>, rules: u
 
 /// What an input gave, in a line; what was wrong with it in further ones.
 fn summary(file: &str, imported: &Imported, rules: usize) -> String {
-    let Imported { events, known, alerts, damage, clock } = imported;
-    let known = match known {
-        0 => String::new(),
-        known => format!(" ({known} of them known already)"),
+    let Imported { events, known, repeated, alerts, damage, clock } = imported;
+    let known = match (known, repeated) {
+        (0, 0) => String::new(),
+        (known, 0) => format!(" ({known} of them known already)"),
+        (0, repeated) => format!(" ({repeated} of them repeated in the log)"),
+        (known, repeated) => format!(" ({known} of them known already, {repeated} repeated in the log)"),
     };
-    let mut text = format!("{file}: {events} events{known}, {} alerts, {rules} rules loaded", alerts.len());
+    let (events, alerts) = (counted(*events, "event"), counted(alerts.len() as u64, "alert"));
+    let mut text = format!("{file}: {events}{known}, {alerts}, {} loaded", counted(rules as u64, "rule"));
     let mut tell = |what: String, Tally { count, first, first_reason }: &Tally| {
-        let (records, first) = (if *count == 1 { "record" } else { "records" }, format!("first in {first}"));
-        text.push_str(&format!("\n  {count} {records} {what}; {first}: {first_reason}"));
+        let records = counted(*count, "record");
+        text.push_str(&format!("\n  {records} {what}; first in {first}: {first_reason}"));
     };
     damage.broken().iter().for_each(|(fault, tally)| tell(format!("skipped, {fault}"), tally));
     damage.flawed().iter().for_each(|(flaw, tally)| tell(format!("not read word for word: {flaw}"), tally));
@@ -210,16 +228,22 @@ fn report(found: &Found, declared: Option<ClockOffset>, rules: usize, cases: &[C
     let inputs: Vec<_> = found
         .inputs
         .iter()
-        .map(|(file, Imported { events, known, alerts, damage, clock })| {
+        .map(|(file, Imported { events, known, repeated, alerts, damage, clock })| {
+            let clock = clock.finding();
+            let apart = clock.iter().flat_map(|found| &found.apart).map(
+                |apart| json!({"kind": apart.kind, "clock_offset": apart.offset.to_string(), "records": apart.compared}),
+            );
             json!({
                 "file": file,
                 "events": events,
                 "known": known,
+                "repeated": repeated,
                 "alerts": alerts.len(),
                 "skipped": skipped(damage),
                 "not_word_for_word": flawed(damage),
                 "cut_short": damage.truncation(),
-                "clock_offset_shown": clock.finding().map(|found| found.offset.to_string()),
+                "clock_offset_shown": clock.as_ref().map(|found| found.offset.to_string()),
+                "clocks_apart": apart.collect::<Vec<_>>(),
             })
         })
         .collect();

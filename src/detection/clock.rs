@@ -8,6 +8,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::event::Event;
+use crate::domain::words::counted;
 
 /// What has to be added to a log's own record times to get UTC. Sensors that write their own UTC time do not need it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,17 +64,34 @@ const ZONES: std::ops::RangeInclusive<i64> = -14 * 4..=12 * 4;
 const HALF_A_DAY: i64 = 12 * 4;
 /// A cluster that explains fewer than one record in so many is chance.
 const ONE_IN: u64 = 20;
+/// Kinds of events whose clocks are compared apart; those of the others are compared together.
+const MOST_KINDS: usize = 64;
+/// Differences of a kind that are told apart: a log with more of them has no clock worth telling of.
+const MOST_STEPS: usize = 2_000;
+/// Fewer records of a kind may be off by chance.
+const FEW: u64 = 3;
+/// So many steps from the others, a kind's clock is another one: an hour, by which summer time differs.
+const APART: i64 = 4;
+/// So many kinds are named.
+const MOST_NAMED: usize = 5;
 
 /// Compares the two clocks of records that have both: Sysmon's own UTC time, and the time their log gives them.
 #[derive(Debug, Clone, Default)]
 pub struct ClockComparison {
     declared: ClockOffset,
+    /// By kind of event; those of kinds beyond [`MOST_KINDS`] have no name.
+    kinds: BTreeMap<String, Differences>,
+}
+
+/// By how much two clocks differ, in steps.
+#[derive(Debug, Clone, Default)]
+struct Differences {
     steps: BTreeMap<i64, u64>,
     compared: u64,
 }
 
 /// What a log shows about its clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockFinding {
     /// What would have to be added to the log's own times, in whole quarters of an hour: the median of the records.
     pub offset: ClockOffset,
@@ -83,6 +101,19 @@ pub struct ClockFinding {
     pub compared: u64,
     /// The times were probably written with a 12-hour clock and without AM or PM, so that no single offset fits all.
     pub twelve_hour_clock: bool,
+    /// Kinds of events whose clock is another one.
+    pub apart: Vec<ApartClock>,
+}
+
+/// A kind of event whose times are off by something else than the others'.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApartClock {
+    /// The kind, as an analyst names it.
+    pub kind: String,
+    /// What would have to be added to its times.
+    pub offset: ClockOffset,
+    /// How many of its records have both clocks.
+    pub compared: u64,
 }
 
 impl ClockComparison {
@@ -99,16 +130,20 @@ impl ClockComparison {
         let seconds = event.time.duration_since(recorded).as_secs();
         let half = STEP.as_secs() / 2;
         let step = (seconds + half).div_euclid(STEP.as_secs());
-        *self.steps.entry(step.clamp(-FARTHEST_STEPS, FARTHEST_STEPS)).or_default() += 1;
-        self.compared += 1;
+        let mut kind = event.kind();
+        if self.kinds.len() >= MOST_KINDS && !self.kinds.contains_key(&kind) {
+            kind.clear();
+        }
+        self.kinds.entry(kind).or_default().add(step.clamp(-FARTHEST_STEPS, FARTHEST_STEPS), 1);
     }
 
     /// Takes into account what another has seen of the same log.
     pub fn add_all(&mut self, other: Self) {
-        for (step, count) in other.steps {
-            *self.steps.entry(step).or_default() += count;
+        for (kind, differences) in other.kinds {
+            let has_room = self.kinds.len() < MOST_KINDS || self.kinds.contains_key(&kind);
+            let kind = if has_room { kind } else { String::new() };
+            self.kinds.entry(kind).or_default().add_all(&differences);
         }
-        self.compared += other.compared;
     }
 
     /// What the events so far show; `None` if the clocks agree, or no event had both.
@@ -116,18 +151,48 @@ impl ClockComparison {
     /// The clocks agree if their median difference is below half a quarter of an hour, which forwarding explains.
     #[must_use]
     pub fn finding(&self) -> Option<ClockFinding> {
-        let median = self.median()?;
-        let twelve_hour_clock = self.is_twelve_hour_clock(median);
-        if median == 0 && !twelve_hour_clock {
+        let mut all = Differences::default();
+        self.kinds.values().for_each(|differences| all.add_all(differences));
+        let median = all.median()?;
+        let twelve_hour_clock = all.is_twelve_hour_clock(median, self.declared);
+        let apart = self.apart(median, twelve_hour_clock);
+        if median == 0 && !twelve_hour_clock && apart.is_empty() {
             return None;
         }
-        let missing = SignedDuration::from_secs(median * STEP.as_secs());
-        Some(ClockFinding {
-            offset: ClockOffset::new(self.declared.duration().saturating_add(missing)),
-            declared: self.declared,
-            compared: self.compared,
-            twelve_hour_clock,
-        })
+        let (offset, declared) = (self.with_missing(median), self.declared);
+        Some(ClockFinding { offset, declared, compared: all.compared, twelve_hour_clock, apart })
+    }
+
+    /// Kinds whose clock differs from that of the most, the most telling first.
+    fn apart(&self, median: i64, twelve_hour_clock: bool) -> Vec<ApartClock> {
+        let others = |(kind, differences): (&String, &Differences)| {
+            let own = differences.median()?;
+            let is_explained = twelve_hour_clock && (own - median).abs() == HALF_A_DAY;
+            let is_apart = (own - median).abs() >= APART && differences.compared >= FEW && !is_explained;
+            let (offset, compared) = (self.with_missing(own), differences.compared);
+            (is_apart && !kind.is_empty()).then(|| ApartClock { kind: kind.clone(), offset, compared })
+        };
+        let mut apart: Vec<_> = self.kinds.iter().filter_map(others).collect();
+        apart.sort_by_key(|kind| std::cmp::Reverse(kind.compared));
+        apart
+    }
+
+    fn with_missing(&self, steps: i64) -> ClockOffset {
+        let missing = SignedDuration::from_secs(steps * STEP.as_secs());
+        ClockOffset::new(self.declared.duration().saturating_add(missing))
+    }
+}
+
+impl Differences {
+    fn add_all(&mut self, other: &Self) {
+        other.steps.iter().for_each(|(step, count)| self.add(*step, *count));
+    }
+
+    fn add(&mut self, step: i64, count: u64) {
+        self.compared += count;
+        if self.steps.len() < MOST_STEPS || self.steps.contains_key(&step) {
+            *self.steps.entry(step).or_default() += count;
+        }
     }
 
     fn median(&self) -> Option<i64> {
@@ -139,8 +204,8 @@ impl ClockComparison {
     }
 
     /// No zone explains the offset, but one does twelve hours off; or two clusters lie half a day apart.
-    fn is_twelve_hour_clock(&self, median: i64) -> bool {
-        let whole = median + self.declared.duration().as_secs().div_euclid(STEP.as_secs());
+    fn is_twelve_hour_clock(&self, median: i64, declared: ClockOffset) -> bool {
+        let whole = median + declared.duration().as_secs().div_euclid(STEP.as_secs());
         let off_by_half_a_day = [whole - HALF_A_DAY, whole + HALF_A_DAY].iter().any(|step| ZONES.contains(step));
         if !ZONES.contains(&whole) && off_by_half_a_day {
             return true;
@@ -152,18 +217,29 @@ impl ClockComparison {
 
 impl fmt::Display for ClockFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { offset, declared, compared, twelve_hour_clock } = self;
-        if offset == declared {
-            return write!(f, "by {compared} records with both clocks, some of the log's own times are 12 hours off");
+        let Self { offset, declared, compared, twelve_hour_clock, apart } = self;
+        write!(f, "by {} with both clocks, ", counted(*compared, "record"))?;
+        if offset != declared {
+            write!(f, "the log's own times need {offset} to be UTC")?;
+            if *declared != ClockOffset::NONE {
+                write!(f, " instead of the {declared} that were declared")?;
+            }
+            if *twelve_hour_clock {
+                write!(f, "; they seem to be written with a 12-hour clock, so that some may be 12 hours off")?;
+            }
+        } else if *twelve_hour_clock {
+            write!(f, "some of the log's own times are 12 hours off")?;
+        } else {
+            write!(f, "most of the log's own times are right")?;
         }
-        write!(f, "by {compared} records with both clocks, the log's own times need {offset} to be UTC")?;
-        if *declared != ClockOffset::NONE {
-            write!(f, " instead of the {declared} that were declared")?;
+        for (place, ApartClock { kind, offset, compared }) in apart.iter().take(MOST_NAMED).enumerate() {
+            let but = if place == 0 { ", but those of" } else { ", those of" };
+            write!(f, "{but} {} {kind} need {offset}", counted(*compared, "event"))?;
         }
-        if *twelve_hour_clock {
-            write!(f, "; they seem to be written with a 12-hour clock, so that some may be 12 hours off")?;
+        match apart.len().saturating_sub(MOST_NAMED) {
+            0 => Ok(()),
+            more => write!(f, ", and {} differ", counted(more as u64, "more kind")),
         }
-        Ok(())
     }
 }
 
@@ -178,16 +254,21 @@ mod tests {
     /// A comparison of events whose own clock says 12:00:00 and whose log's clock says these.
     fn comparison(declared: ClockOffset, recorded: &[&str]) -> ClockComparison {
         let mut comparison = ClockComparison::new(declared);
+        compare(&mut comparison, 5, recorded);
+        comparison
+    }
+
+    fn compare(comparison: &mut ClockComparison, code: u32, recorded: &[&str]) {
+        let declared = comparison.declared;
         for time in recorded {
             let record = json!({
-                "TimeCreated": time, "Channel": "Microsoft-Windows-Sysmon/Operational", "EventID": 5,
+                "TimeCreated": time, "Channel": "Microsoft-Windows-Sysmon/Operational", "EventID": code,
                 "Hostname": "wks-07", "UtcTime": "2026-03-02 12:00:00.000",
             });
             let record = record.as_object().expect("an object");
             let origin = Origin { file: "test".into(), line: 1 };
             comparison.add(&normalise(record, origin, declared).expect("an event"));
         }
-        comparison
     }
 
     fn hours(hours: i64) -> ClockOffset {
@@ -227,6 +308,39 @@ mod tests {
         assert_eq!((found.offset, found.twelve_hour_clock), (hours(4), true));
         let wrong_by_days = comparison(ClockOffset::NONE, &["2026-02-20 12:00:00"]).finding().expect("a finding");
         assert!(!wrong_by_days.twelve_hour_clock);
+    }
+
+    #[test]
+    fn a_kind_of_event_whose_clock_is_another_is_told_beside_the_others() {
+        let mut some_are_off = comparison(ClockOffset::NONE, &["2026-03-02 12:00:01"; 40]);
+        compare(&mut some_are_off, 22, &["2026-02-27 12:00:01"; 2]);
+        assert_eq!(some_are_off.finding(), None, "two may be chance");
+        compare(&mut some_are_off, 22, &["2026-02-27 12:00:01"]);
+        let found = some_are_off.finding().expect("a finding");
+        assert_eq!((found.offset, found.twelve_hour_clock), (ClockOffset::NONE, false));
+        assert_eq!(found.apart, [ApartClock { kind: "Sysmon 22".into(), offset: hours(72), compared: 3 }]);
+        let told = "by 43 records with both clocks, most of the log's own times are right, \
+                    but those of 3 events Sysmon 22 need +72h";
+        assert_eq!(found.to_string(), told);
+    }
+
+    #[test]
+    fn however_odd_a_log_is_its_clocks_take_little_memory() {
+        let mut odd = ClockComparison::default();
+        let origin = Origin { file: "test".into(), line: 1 };
+        for number in 0..10_000_u32 {
+            let time = Timestamp::from_second(1_700_000_000 + i64::from(number) * 1_000).expect("a time");
+            let record = json!({
+                "TimeCreated": time.to_string(), "Channel": "Microsoft-Windows-Sysmon/Operational",
+                "EventID": number % 500, "Hostname": "wks-07", "UtcTime": "2026-03-02 12:00:00.000",
+            });
+            odd.add(
+                &normalise(record.as_object().expect("an object"), origin.clone(), ClockOffset::NONE).expect("one"),
+            );
+        }
+        assert_eq!(odd.kinds.len(), MOST_KINDS + 1);
+        assert!(odd.kinds.values().all(|kind| kind.steps.len() <= MOST_STEPS));
+        assert!(odd.finding().is_none_or(|found| found.to_string().len() < 600));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod correlation;
 mod correlation_tests;
 mod correlator;
 mod detector;
+mod entities;
 pub mod explain;
 mod load;
 #[cfg(test)]

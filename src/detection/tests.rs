@@ -47,7 +47,10 @@ fn every_host_raises_the_alerts_its_story_wants() {
 fn each_story_is_one_group_per_host() {
     let alerts = alerts(&first_look());
     let mut groups = Groups::default();
-    alerts.iter().for_each(|alert| drop(groups.add(alert)));
+    for alert in &alerts {
+        groups.add(alert);
+    }
+    groups.regroup();
     let hosts: Vec<BTreeSet<&str>> = groups
         .partition()
         .values()

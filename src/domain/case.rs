@@ -170,6 +170,13 @@ pub enum ReopenCause {
         /// The word.
         word: PersonsWord,
     },
+    /// A case that shares its host, account or indicators was confirmed as a threat.
+    ConfirmedNearby {
+        /// That case.
+        case: CaseId,
+    },
+    /// Alerts that it was judged on turned out to belong to another incident.
+    AlertsLeft,
 }
 
 /// A step of the machine, with the ground it is taken on.

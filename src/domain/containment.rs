@@ -1,8 +1,19 @@
-//! Containment: a wish, the gatekeeper's answer, and nothing that acts.
+//! Containment: a wish, the gatekeeper's pure decision, and what becomes of it. Nothing here acts.
 
+mod decision;
+mod event;
+mod matter;
+
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::decision::{
+    Approval, AssetFacts, Criticality, Decision, DenialRule, DeviceRole, EvidenceFacts, Facts, IsolationRule, Target,
+    decide, is_protected, recheck,
+};
+pub use self::event::{Answer, GateEvent, Order, Outcome, Purpose};
+pub use self::matter::{IllegalStep, IsolationLease, Matter, Standing};
 use super::entity::HostName;
 use super::ids::{EvidenceId, ProposalId};
 
@@ -30,6 +41,42 @@ impl Action {
     }
 }
 
+/// What stands behind the EDR's port. It is said wherever a device or an action is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nature {
+    /// A simulator: nothing happens to any machine.
+    Simulated,
+    /// A product that acts on machines.
+    Real,
+}
+
+impl Nature {
+    /// Nothing happens to any machine.
+    #[must_use]
+    pub const fn is_simulated(self) -> bool {
+        matches!(self, Self::Simulated)
+    }
+
+    /// ` (simulated)`, or nothing: to be put behind whatever is told of an action.
+    #[must_use]
+    pub const fn mark(self) -> &'static str {
+        match self {
+            Self::Simulated => " (simulated)",
+            Self::Real => "",
+        }
+    }
+
+    /// The EDR in a sentence.
+    #[must_use]
+    pub const fn edr(self) -> &'static str {
+        match self {
+            Self::Simulated => "the simulated EDR",
+            Self::Real => "the EDR",
+        }
+    }
+}
+
 /// A wish to contain, filed for the gatekeeper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal {
@@ -45,71 +92,90 @@ pub struct Proposal {
     pub evidence: Vec<EvidenceId>,
 }
 
-/// The gatekeeper's answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
-pub enum Decision {
-    /// Refused, by this rule.
-    Denied {
-        /// The rule that decided.
-        rule: DenialRule,
-    },
-}
-
-/// The rules by which the gatekeeper refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What the gatekeeper does with a proposal that passes every check.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DenialRule {
-    /// The floor only records what it would ask for.
+pub enum Mode {
+    /// It records it and denies it.
+    #[default]
     DryRun,
-    /// The machine is no host of the case.
-    NotInCase,
-    /// No evidence of the case supports it.
-    NoEvidence,
+    /// It asks a person.
+    Approve,
 }
 
-impl DenialRule {
-    /// The rule's name and its reason.
-    #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::DryRun => "dry run: this floor records what it would contain and contains nothing",
-            Self::NotInCase => "the device is not a host of this case",
-            Self::NoEvidence => "no checked evidence of this case supports it",
-        }
-    }
+impl std::str::FromStr for Mode {
+    type Err = BadMode;
 
-    /// The rule's stable name for audit rows and traces.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::DryRun => "dry_run",
-            Self::NotInCase => "not_in_case",
-            Self::NoEvidence => "no_evidence",
+    fn from_str(text: &str) -> Result<Self, BadMode> {
+        match text {
+            "dry_run" | "dry-run" => Ok(Self::DryRun),
+            "approve" => Ok(Self::Approve),
+            _ => Err(BadMode(text.to_owned())),
         }
     }
 }
 
-/// What the gatekeeper itself knows when it decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    /// The proposal's host is a host of the case's alerts.
-    pub host_in_case: bool,
-    /// Events the gatekeeper re-read that support the proposal.
-    pub evidence_reread: usize,
+/// The word names no mode.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no mode of containment: it is dry_run (propose and deny) or approve (ask a person)")]
+pub struct BadMode(String);
+
+/// The gatekeeper's policy. Its digest is part of every approval: a changed policy voids those that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// What happens to a proposal that passes.
+    pub mode: Mode,
+    /// How long an approval waits. Then it is a denial. Half an hour is time to be called to a desk, and short enough
+    /// that what was approved is what is still going on.
+    pub approval_waits: SignedDuration,
+    /// How long a device stays isolated if the approver names no time: half a working day.
+    pub lease: SignedDuration,
+    /// The longest a device may stay isolated without a new proposal. Whoever needs more has an incident, and its own
+    /// means.
+    pub longest_lease: SignedDuration,
 }
 
-/// Decides a proposal. First rule that applies wins; in this version the last one always does.
+impl Policy {
+    /// The policy of a mode.
+    #[must_use]
+    pub const fn of(mode: Mode) -> Self {
+        Self {
+            mode,
+            approval_waits: SignedDuration::from_mins(30),
+            lease: SignedDuration::from_hours(4),
+            longest_lease: SignedDuration::from_hours(24),
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::of(Mode::DryRun)
+    }
+}
+
+/// Names under which the floor's own actors sign. None of them may answer for a person.
+const OWN_NAMES: [&str; 11] = [
+    "tier1",
+    "tier2",
+    "gatekeeper",
+    "gate",
+    "intake",
+    "casewriter",
+    "status",
+    "guard",
+    "analyst",
+    "watchfloor",
+    "agent",
+];
+
+/// The name belongs to a person, as far as a name can tell: it is not empty, hides nothing, and is none of the
+/// floor's own. Whoever asks is never who approves.
 #[must_use]
-pub fn decide(facts: Facts) -> Decision {
-    let rule = if !facts.host_in_case {
-        DenialRule::NotInCase
-    } else if facts.evidence_reread == 0 {
-        DenialRule::NoEvidence
-    } else {
-        DenialRule::DryRun
-    };
-    Decision::Denied { rule }
+pub fn may_answer(name: &str) -> bool {
+    let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let own = OWN_NAMES.contains(&plain.as_str()) || plain.starts_with("verdicttier");
+    !plain.is_empty() && !own && super::taint::of(name).is_none() && name.chars().count() <= 80
 }
 
 #[cfg(test)]
@@ -117,10 +183,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_proposal_is_denied_by_the_first_rule_that_applies() {
-        let denied = |host_in_case, evidence_reread| decide(Facts { host_in_case, evidence_reread });
-        assert_eq!(denied(false, 0), Decision::Denied { rule: DenialRule::NotInCase });
-        assert_eq!(denied(true, 0), Decision::Denied { rule: DenialRule::NoEvidence });
-        assert_eq!(denied(true, 3), Decision::Denied { rule: DenialRule::DryRun });
+    fn the_floors_own_names_never_answer() {
+        for own in ["Tier 1", "tier-2", "GATEKEEPER", "case writer", "", "  ", "Verdict (Tier 2)", "a\u{202e}b"] {
+            assert!(!may_answer(own), "{own}");
+        }
+        for person in ["m.ekman", "Ana Sousa", "soc-lead@corp.example"] {
+            assert!(may_answer(person), "{person}");
+        }
+    }
+
+    #[test]
+    fn a_mode_is_named_in_either_spelling() {
+        assert_eq!(("dry-run".parse(), "approve".parse()), (Ok(Mode::DryRun), Ok(Mode::Approve)));
+        assert!("auto".parse::<Mode>().is_err());
+        assert_eq!(Policy::default().mode, Mode::DryRun);
     }
 }

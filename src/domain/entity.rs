@@ -106,6 +106,18 @@ pub enum Entity {
     Process(String),
     /// A logon session on one host: the host's key and the session's id.
     LogonSession(String, String),
+    /// The machine that a logon, a share access or a connection came from: an address or a short name, folded.
+    Source(String),
+    /// The machine that a connection went to: an address or a short name, folded.
+    Destination(String),
+    /// An address of the alert's own host, as its events show it.
+    OwnAddress(String),
+    /// A file by its hash, where it is none that Windows or an installer put there.
+    File(String),
+    /// A service by name, lower-cased.
+    Service(String),
+    /// A scheduled task by its path, lower-cased.
+    Task(String),
 }
 
 /// Accounts that stand for the machine itself: sharing one connects nothing.
@@ -125,6 +137,35 @@ impl Entity {
             || name.starts_with("umfd-");
         (!of_the_machine).then_some(Self::Account(name))
     }
+
+    /// The SID is the machine's own: SYSTEM, the service accounts, the anonymous logon, the window manager's and the
+    /// font driver's accounts. Unlike their names, SIDs are the same in every language.
+    #[must_use]
+    pub fn is_machine_sid(sid: &str) -> bool {
+        let sid = sid.trim().to_ascii_uppercase();
+        matches!(sid.as_str(), "S-1-5-18" | "S-1-5-19" | "S-1-5-20" | "S-1-5-7" | "S-1-0-0")
+            || sid.starts_with("S-1-5-90-")
+            || sid.starts_with("S-1-5-96-")
+    }
+
+    /// Another machine, by the address or name that an event gives for it. `None` for what names no other machine:
+    /// loopback, unspecified and multicast addresses, `localhost`, a dash.
+    #[must_use]
+    pub fn peer(text: &str) -> Option<String> {
+        let text = text.trim().trim_matches(['\\', '\0']).trim();
+        let bare = text.trim_start_matches('[').split(']').next().unwrap_or(text);
+        let bare = bare.split('%').next().unwrap_or(bare);
+        let address = bare.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|with_port| with_port.ip()));
+        if let Ok(address) = address {
+            let address = address.to_canonical();
+            let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+            let none = address.is_loopback() || address.is_unspecified() || address.is_multicast() || broadcast;
+            return (!none).then(|| address.to_string());
+        }
+        let key = HostName::new(text).key().to_owned();
+        let says_nothing = matches!(key.as_str(), "" | "-" | "localhost" | "local" | "unknown" | "workstation");
+        (!says_nothing && !text.contains(char::is_whitespace)).then_some(key)
+    }
 }
 
 impl fmt::Display for Entity {
@@ -133,6 +174,12 @@ impl fmt::Display for Entity {
             Self::Account(name) => write!(f, "account {name}"),
             Self::Process(id) => write!(f, "process {id}"),
             Self::LogonSession(host, id) => write!(f, "logon session {id} on {host}"),
+            Self::Source(peer) => write!(f, "from {peer}"),
+            Self::Destination(peer) => write!(f, "to {peer}"),
+            Self::OwnAddress(address) => write!(f, "own address {address}"),
+            Self::File(hash) => write!(f, "file {hash}"),
+            Self::Service(name) => write!(f, "service {name}"),
+            Self::Task(name) => write!(f, "task {name}"),
         }
     }
 }
@@ -150,6 +197,28 @@ mod tests {
         assert_ne!(HostName::new("W\u{212A}S"), HostName::new("wks"));
         assert!(HostName::new("a.one.example").is_of_another_domain(&HostName::new("a.two.example")));
         assert!(!HostName::new("a.one.example").is_of_another_domain(&HostName::new("A")));
+    }
+
+    #[test]
+    fn a_peer_is_another_machine_or_none() {
+        for none in ["-", "", "::1", "127.0.0.1", "0.0.0.0", "::", "localhost", "LOCAL", "ff02::1", "255.255.255.255"] {
+            assert_eq!(Entity::peer(none), None, "{none}");
+        }
+        for (text, key) in [
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7:49152", "192.0.2.7"),
+            ("\\\\WKS-07", "wks-07"),
+            ("wks-07.corp.example", "wks-07"),
+            ("fe80::1%12", "fe80::1"),
+        ] {
+            assert_eq!(Entity::peer(text).as_deref(), Some(key), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_machine_is_known_by_its_sids() {
+        assert!(["S-1-5-18", "s-1-5-90-0-1", "S-1-5-96-0-0"].iter().all(|sid| Entity::is_machine_sid(sid)));
+        assert!(!Entity::is_machine_sid("S-1-5-21-1-2-3-1001"));
     }
 
     #[test]

@@ -116,6 +116,14 @@ text_id! {
     /// A detection rule's own id (a Sigma rule's UUID), or its title where it carries none.
     RuleId
 }
+text_id! {
+    /// A device in the EDR's inventory. Names of devices repeat; this does not.
+    DeviceId
+}
+text_id! {
+    /// An action that the EDR accepted, by the EDR's own id.
+    DeviceActionId
+}
 
 /// A wish to contain, written `P-12.1`: the first proposal of case `WF-12`.
 ///
@@ -157,10 +165,71 @@ impl TryFrom<String> for ProposalId {
     type Error = BadId;
 
     fn try_from(text: String) -> Result<Self, BadId> {
-        text.strip_prefix("P-")
-            .and_then(|rest| rest.split_once('.'))
-            .and_then(|(case, number)| Some(Self::new(CaseId::new(case.parse().ok()?), number.parse().ok()?)))
-            .ok_or(BadId { text, expected: "a proposal id such as P-12.1" })
+        text.parse()
+    }
+}
+
+impl FromStr for ProposalId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        numbered_in_case(text, ["P-", "p-"])
+            .map(|(case, number)| Self::new(case, number))
+            .ok_or_else(|| BadId { text: text.to_owned(), expected: "a proposal id such as P-12.1" })
+    }
+}
+
+fn numbered_in_case(text: &str, prefixes: [&str; 2]) -> Option<(CaseId, u32)> {
+    let (case, number) = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix))?.split_once('.')?;
+    Some((CaseId::new(case.parse().ok()?), number.parse().ok()?))
+}
+
+/// The time for which a device is isolated, written `L-12.1`: the one that proposal `P-12.1` led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct LeaseId(ProposalId);
+
+impl LeaseId {
+    /// The lease of a proposal.
+    #[must_use]
+    pub const fn of(proposal: ProposalId) -> Self {
+        Self(proposal)
+    }
+
+    /// The proposal that led to it.
+    #[must_use]
+    pub const fn proposal(self) -> ProposalId {
+        self.0
+    }
+}
+
+impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "L-{}.{}", self.0.case.number(), self.0.number)
+    }
+}
+
+impl From<LeaseId> for String {
+    fn from(id: LeaseId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for LeaseId {
+    type Error = BadId;
+
+    fn try_from(text: String) -> Result<Self, BadId> {
+        text.parse()
+    }
+}
+
+impl FromStr for LeaseId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        numbered_in_case(text, ["L-", "l-"])
+            .map(|(case, number)| Self(ProposalId::new(case, number)))
+            .ok_or_else(|| BadId { text: text.to_owned(), expected: "a lease id such as L-12.1" })
     }
 }
 
@@ -174,6 +243,8 @@ mod tests {
         assert_eq!("E3".parse(), Ok(EvidenceId::new(3)));
         let proposal = ProposalId::new(CaseId::new(4), 2);
         assert_eq!(ProposalId::try_from(proposal.to_string()), Ok(proposal));
+        assert_eq!(LeaseId::of(proposal).to_string().parse(), Ok(LeaseId::of(proposal)));
+        assert!("P-4.2".parse::<LeaseId>().is_err() && "P-4".parse::<ProposalId>().is_err());
     }
 
     #[test]

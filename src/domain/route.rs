@@ -100,6 +100,10 @@ pub enum MandatoryHuman {
     Impact,
     /// The case concerns a domain controller.
     DomainController,
+    /// A person judged it as no harmless case, or had it investigated again.
+    PersonsWord,
+    /// A case that shares its host, account or indicators was confirmed as a threat.
+    ConfirmedNearby,
 }
 
 impl MandatoryHuman {
@@ -112,6 +116,8 @@ impl MandatoryHuman {
             Self::DefenceImpairment => "tampering with logs or security tools is always decided by a person",
             Self::Impact => "inhibited recovery is always decided by a person",
             Self::DomainController => "a domain controller is concerned",
+            Self::PersonsWord => "a person spoke on this case, and no machine has the last word after that",
+            Self::ConfirmedNearby => "a case that shares its host, account or indicators was confirmed as a threat",
         }
     }
 }

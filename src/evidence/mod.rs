@@ -4,4 +4,4 @@ mod ledger;
 mod verify;
 
 pub use ledger::Ledger;
-pub use verify::{EvidenceError, judge, reread};
+pub use verify::{EvidenceError, Reread, judge, reread};

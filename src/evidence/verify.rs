@@ -6,6 +6,7 @@ use crate::domain::evidence::{
 };
 use crate::domain::ids::EvidenceId;
 use crate::domain::verdict::{Question, Rejection, Verdict};
+use crate::knowledge::canonical;
 use crate::ports::events::{Comparison, Condition, EventQuery, EventStore, Kind, Watermark};
 use crate::ports::storage::StorageError;
 
@@ -95,20 +96,30 @@ pub async fn judge(
     })
 }
 
-/// How many of these ids stand for events that the store still holds: the gatekeeper's own look.
+/// What was seen of cited events by whoever read them again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reread {
+    /// How many the store still holds.
+    pub events: usize,
+    /// Digest of all that was read, by evidence id.
+    pub digest: String,
+}
+
+/// Reads again the events that these ids stand for: the gatekeeper's own look. Whoever wants them read twice gets the
+/// same digest as long as they are the same.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn reread(store: &dyn EventStore, ledger: &Ledger, ids: &[EvidenceId]) -> Result<usize, StorageError> {
-    let mut found = 0;
+pub async fn reread(store: &dyn EventStore, ledger: &Ledger, ids: &[EvidenceId]) -> Result<Reread, StorageError> {
+    let mut found = Vec::new();
     for id in ids {
         if let Some(Exhibit::Event { event }) = ledger.get(*id)
-            && store.get(event).await?.is_some()
+            && let Some(event) = store.get(event).await?
         {
-            found += 1;
+            found.push((*id, canonical::digest(&(event.id, event.host, event.document))));
         }
     }
-    Ok(found)
+    Ok(Reread { events: found.len(), digest: canonical::digest(&found) })
 }
 
 #[cfg(test)]

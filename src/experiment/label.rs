@@ -248,7 +248,7 @@ impl Label {
     }
 }
 
-/// A host's name, and not a remark in its place such as `(single host)`.
+/// A host's name, and not a remark in its place such as `(one host)`.
 fn is_name(text: &str) -> bool {
     let text = text.trim();
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || matches!(c, '(' | ')'))

@@ -5,7 +5,7 @@
 //! of the log are taken out first ([`super::edges`]).
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,6 +35,7 @@ use crate::journal::case_stream::CaseStream;
 use crate::ports::desk::DeskCase;
 use crate::ports::journal::JournalError;
 use crate::ports::storage::StorageError;
+use crate::scenarios;
 
 /// Why a scenario could not be played to its end.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,9 @@ pub enum PlayError {
     /// Its log could not be read again.
     #[error(transparent)]
     Reread(#[from] RereadError),
+    /// The background that its label names could not be made.
+    #[error(transparent)]
+    Background(#[from] scenarios::ScenarioError),
     /// The process is ending.
     #[error("the work was cut short: the process is ending")]
     Ending,
@@ -88,6 +92,7 @@ pub async fn play(scenario: &Scenario, rules: &Arc<RuleSet>) -> Result<ScenarioS
         false => clearings(scenario.events.clone(), clock).await?,
     };
     let place = tempfile::Builder::new().prefix("watchfloor-score-").tempdir().map_err(PlayError::Temporary)?;
+    let scenario = &furnished(scenario, place.path()).await?;
     let folder = StateFolder::take(place.path())?;
     let stores = Stores::open(folder.path(), &Faults::default())?;
     let shared = assemble(&folder, stores.clone(), Faults::default()).await?;
@@ -115,6 +120,9 @@ pub async fn play(scenario: &Scenario, rules: &Arc<RuleSet>) -> Result<ScenarioS
         cases: cases(scenario, &stores, &shared).await?,
         seconds,
     };
+    drop((shared, stores));
+    // What was stored can be large, and removing it takes a while. Should it fail, the system tidies up its own folder.
+    let _ = tokio::task::spawn_blocking(move || drop((folder, place))).await;
     Ok(ScenarioScore::of(&scenario.label, played))
 }
 
@@ -135,6 +143,17 @@ async fn inputs(files: Vec<PathBuf>, without: HashSet<EventId>) -> Result<Vec<In
     let without = Arc::new(without);
     let open = move || files.iter().map(|file| Ok(EventLog::open(file)?.without(without.clone()).into())).collect();
     tokio::task::spawn_blocking(open).await.map_err(|_| PlayError::Ending)?
+}
+
+/// The scenario with the background that its label names, made in the floor's folder if it lies nowhere.
+async fn furnished(scenario: &Scenario, state: &Path) -> Result<Scenario, PlayError> {
+    let mut furnished = scenario.clone();
+    let folder = scenario.events.first().and_then(|log| log.parent()).map(Path::to_owned);
+    let Some(folder) = folder else { return Ok(furnished) };
+    let state = state.to_owned();
+    let made = tokio::task::spawn_blocking(move || scenarios::folder::furnish(&folder, &state));
+    furnished.baseline.extend(made.await.map_err(|_| PlayError::Ending)??);
+    Ok(furnished)
 }
 
 /// What happened before is stored and looked at by no rule.

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::faults::{AbortingJournal, Faults};
+use super::gatekeeper::Hands;
 use super::shared::Shared;
 use super::state_folder::StateFolder;
 use crate::adapters::context_files::{self, ContextError};
 use crate::adapters::embedded::Limits;
 use crate::adapters::embedded::cases::EmbeddedDesk;
+use crate::adapters::embedded::edr::EmbeddedEdr;
 use crate::adapters::embedded::events::EmbeddedEvents;
 use crate::adapters::embedded::journal::EmbeddedJournal;
 use crate::analyst::agent::{Agent, AgentError};
@@ -19,6 +21,7 @@ use crate::journal::alert_log::AlertLog;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::context::Context;
 use crate::ports::desk::CaseDesk;
+use crate::ports::edr::Devices;
 use crate::ports::events::EventStore;
 use crate::ports::journal::{Journal, JournalError};
 use crate::ports::storage::StorageError;
@@ -38,6 +41,10 @@ pub struct Stores {
     pub events: Arc<dyn EventStore>,
     /// The case desk.
     pub desk: Arc<dyn CaseDesk>,
+    /// The EDR's devices.
+    pub devices: Arc<dyn Devices>,
+    /// What acts on them. Only the gatekeeper can use it.
+    pub hands: Hands,
     /// What people declared of their machines and accounts.
     pub context: Arc<Context>,
 }
@@ -54,12 +61,10 @@ impl Stores {
             Some(appends) => Arc::new(AbortingJournal::new(journal, appends)),
             None => journal,
         };
-        Ok(Self {
-            journal,
-            events: Arc::new(EmbeddedEvents::open_within(folder, limits)?),
-            desk: Arc::new(EmbeddedDesk::open_within(folder, limits)?),
-            context: Arc::default(),
-        })
+        let events: Arc<dyn EventStore> = Arc::new(EmbeddedEvents::open_within(folder, limits)?);
+        let desk = Arc::new(EmbeddedDesk::open_within(folder, limits)?);
+        let edr = Arc::new(EmbeddedEdr::open_within(folder, limits, events.clone(), Arc::new(SystemClock))?);
+        Ok(Self { journal, events, desk, devices: edr.clone(), hands: Hands::new(edr), context: Arc::default() })
     }
 
     /// The same stores, with the context of a folder that somebody named; else of the state folder, if it has one.
@@ -110,7 +115,7 @@ pub async fn assemble_with(
     tier1: Arc<dyn Analyst>,
     tier2: Arc<dyn Analyst>,
 ) -> Result<Arc<Shared>, AssemblyError> {
-    let Stores { journal, events, desk, context } = stores;
+    let Stores { journal, events, desk, devices, hands, context } = stores;
     let alerts = Arc::new(AlertLog::open(journal.clone()).await?);
     let registry = Registry::of(Surroundings { context: context.clone(), alerts: Some(alerts.clone()) });
     let policy = RoutePolicy::default();
@@ -126,5 +131,5 @@ pub async fn assemble_with(
         events,
         clock,
     };
-    Ok(Arc::new(Shared::new(driver, desk, faults, name).with_context(context)))
+    Ok(Arc::new(Shared::new(driver, desk, (devices, hands), faults, name).with_context(context)))
 }

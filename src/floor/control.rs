@@ -27,6 +27,9 @@ const LONGEST_REQUEST: u64 = 64 * 1024;
 /// How long a connection may keep the floor waiting.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long an answer may take that looks at every event or record.
+const LONG_ANSWER: Duration = Duration::from_secs(300);
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Address {
     address: SocketAddr,
@@ -100,8 +103,7 @@ impl Control {
             while let Ok((connection, _)) = listener.accept().await {
                 let (stores, secret) = (stores.clone(), secret.clone());
                 tokio::spawn(async move {
-                    let served = tokio::time::timeout(PATIENCE, serve(connection, &stores, &secret)).await;
-                    if let Ok(Err(error)) = served {
+                    if let Err(error) = serve(connection, &stores, &secret).await {
                         tracing::debug!(%error, "a control connection broke");
                     }
                 });
@@ -124,18 +126,21 @@ fn write_owner_only(file: &Path, text: &str) -> std::io::Result<()> {
 async fn serve(mut connection: TcpStream, stores: &Stores, secret: &str) -> std::io::Result<()> {
     let (reading, mut writing) = connection.split();
     let mut line = String::new();
-    BufReader::new(reading.take(LONGEST_REQUEST)).read_line(&mut line).await?;
+    tokio::time::timeout(PATIENCE, BufReader::new(reading.take(LONGEST_REQUEST)).read_line(&mut line)).await??;
     let response = match serde_json::from_str::<Request>(&line) {
-        Ok(request) if is_same(&request.secret, secret) => match queries::answer(stores, &request.query).await {
-            Ok(answer) => Response::Answer(answer),
-            Err(error) => Response::Error(error.to_string()),
-        },
+        Ok(request) if is_same(&request.secret, secret) => {
+            match tokio::time::timeout(LONG_ANSWER, queries::answer(stores, &request.query)).await {
+                Ok(Ok(answer)) => Response::Answer(answer),
+                Ok(Err(error)) => Response::Error(error.to_string()),
+                Err(_) => Response::Error("the answer takes too long: stop the floor and ask again".into()),
+            }
+        }
         Ok(_) => Response::Error("the secret is wrong".into()),
         Err(error) => Response::Error(format!("the request cannot be read: {error}")),
     };
     let mut line = serde_json::to_string(&response).unwrap_or_default();
     line.push('\n');
-    writing.write_all(line.as_bytes()).await
+    tokio::time::timeout(PATIENCE, writing.write_all(line.as_bytes())).await?
 }
 
 /// Compares without telling by its time where two secrets part.
@@ -149,6 +154,7 @@ pub(super) fn is_same(one: &str, other: &str) -> bool {
 /// When it does not answer or refuses.
 pub async fn ask(folder: &Path, query: Query) -> Result<Value, ControlError> {
     let silent = |what: String| ControlError::Silent { folder: folder.display().to_string(), what };
+    let patience = if query.reads_everything() { LONG_ANSWER } else { PATIENCE };
     let asking = async {
         let text = tokio::fs::read_to_string(folder.join(FILE)).await.map_err(|error| silent(error.to_string()))?;
         let Address { address, secret } = serde_json::from_str(&text).map_err(|error| silent(error.to_string()))?;
@@ -163,5 +169,5 @@ pub async fn ask(folder: &Path, query: Query) -> Result<Value, ControlError> {
             Response::Error(error) => Err(ControlError::Refused(error)),
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(silent("it took too long".into())))
+    tokio::time::timeout(patience, asking).await.unwrap_or_else(|_| Err(silent("it took too long".into())))
 }

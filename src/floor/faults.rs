@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::messages::Role;
 use crate::ports::journal::{
-    Append, CheckReport, Cursor, Effect, Journal, JournalError, Lease, Pending, Queue, Row, Stream,
+    Append, CheckReport, Cursor, Effect, Journal, JournalError, Lease, Pending, PlacedRow, Queue, Row, Stream,
 };
 
 /// The environment variable.
@@ -118,6 +118,14 @@ impl Journal for AbortingJournal {
 
     async fn read(&self, stream: &Stream, after: u64) -> Result<Vec<Row>, JournalError> {
         self.inner.read(stream, after).await
+    }
+
+    async fn since(&self, place: u64, most: usize) -> Result<Vec<PlacedRow>, JournalError> {
+        self.inner.since(place, most).await
+    }
+
+    async fn end(&self) -> Result<u64, JournalError> {
+        self.inner.end().await
     }
 
     async fn streams(&self, prefix: &str) -> Result<Vec<Stream>, JournalError> {

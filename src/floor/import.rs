@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use self::storing::Storing;
+use self::storing::{Known, Storing};
 use super::ingest::IngestError;
 use super::shared::Shared;
 use crate::detection::clock::{ClockComparison, ClockOffset};
@@ -38,14 +38,23 @@ const UNDER_WAY: usize = LONGEST_RECORD;
 pub struct Imported {
     /// Events read.
     pub events: u64,
-    /// Events that were stored already.
+    /// Events that were stored before the log began.
     pub known: u64,
+    /// Events that the log itself had told before.
+    pub repeated: u64,
     /// Alerts raised, known ones among them.
     pub alerts: BTreeSet<AlertId>,
     /// What was wrong with the file.
     pub damage: Damage,
     /// What the log shows about its own clock. It is told and never applied.
     pub clock: ClockComparison,
+}
+
+impl Imported {
+    fn add(&mut self, Known { earlier, repeated }: Known) {
+        self.known += earlier;
+        self.repeated += repeated;
+    }
 }
 
 /// Why an import ended early. What was stored until then stays.
@@ -127,7 +136,7 @@ pub async fn import_all(
             step = in_order.recv() => step,
             known = storing.hand_over(), if !storing.has_none_waiting() => {
                 let known = known?;
-                all.last_mut().into_iter().for_each(|(_, imported)| imported.known += known);
+                all.last_mut().into_iter().for_each(|(_, imported)| imported.add(known));
                 continue;
             }
         };
@@ -136,9 +145,9 @@ pub async fn import_all(
             (Step::Failed(error), _) => return Err(error.into()),
             (Step::Opened(name), last) => {
                 // What was known already is counted for the log it is from.
-                let known = storing.finish().await?;
+                let known = storing.begin_log().await?;
                 if let Some((name, imported)) = last {
-                    imported.known += known;
+                    imported.add(known);
                     note_loss(shared, name, imported).await?;
                 }
                 all.push((name, Imported { clock: ClockComparison::new(clock), ..Imported::default() }));
@@ -155,13 +164,13 @@ pub async fn import_all(
                 imported.alerts.extend(alerts.iter().map(|alert| alert.id.clone()));
                 imported.damage.add(damage);
                 read = by_now;
-                imported.known += storing.take(rows, alerts, room, done + read).await?;
+                imported.add(storing.take(rows, alerts, room, done + read).await?);
             }
         }
     }
     let known = storing.finish().await?;
     if let Some((name, imported)) = all.last_mut() {
-        imported.known += known;
+        imported.add(known);
         note_loss(shared, name, imported).await?;
     }
     let last = all.last().map(|(name, _)| name.clone()).unwrap_or_default();

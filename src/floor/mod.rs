@@ -6,10 +6,12 @@
 //! adapters; [`control`] lets other commands ask a floor that is running.
 
 pub mod assembly;
+pub mod case_filter;
 pub mod case_writer;
 pub mod control;
 pub mod desk;
 pub mod faults;
+pub mod gate_view;
 pub mod gatekeeper;
 pub mod held_back;
 pub mod import;
@@ -17,9 +19,11 @@ pub mod ingest;
 pub mod intake;
 pub mod live;
 pub mod messages;
+pub mod people;
 pub mod queries;
 pub mod retention;
 pub mod settling;
 pub mod shared;
 pub mod state_folder;
 pub mod tree;
+pub mod watching;

@@ -7,16 +7,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::assembly::Stores;
+use super::people::{self, Request};
+use super::{gate_view, retention, watching};
+use crate::domain::alert::Severity;
+use crate::domain::entity::HostName;
 use crate::domain::event::kind_name;
 use crate::domain::evidence::Exhibit;
-use crate::domain::ids::{CaseId, EvidenceId};
+use crate::domain::ids::{AlertId, CaseId, EvidenceId, RuleId};
+use crate::journal::alert_log::AlertLog;
 use crate::journal::audit;
 use crate::journal::case_stream::{self, CaseStream};
 use crate::journal::effects::{DESK, DeskEffect};
+use crate::journal::outcomes::{self, RuleOutcomes};
+use crate::journal::words::Word;
 use crate::ports::desk::{Comment, DeskCase, DeskError};
 use crate::ports::events::EventQuery;
 use crate::ports::events::coverage::History;
-use crate::ports::events::retention::Size;
+use crate::ports::events::retention::{RetentionPolicy, Size};
 use crate::ports::events::tally::{Dimension, Grouping, Tally, TallyQuery};
 use crate::ports::journal::JournalError;
 use crate::ports::storage::StorageError;
@@ -40,6 +47,43 @@ pub enum Query {
     CheckJournal,
     /// What the event store holds.
     EventStats,
+    /// Cases in which all these words occur.
+    Search {
+        /// The words.
+        words: Vec<String>,
+    },
+    /// What people said that cases were, by rule.
+    Outcomes,
+    /// A person says something of cases.
+    Tell {
+        /// What is asked for.
+        request: Request,
+    },
+    /// What retention would remove.
+    WouldPrune {
+        /// By this policy, as a dry run whatever it says.
+        policy: RetentionPolicy,
+    },
+    /// Every proposal that the gatekeeper decided.
+    Matters,
+    /// A person speaks to the gatekeeper.
+    Say {
+        /// What is said.
+        said: Word,
+    },
+    /// What happened after a place of the journal.
+    Watch {
+        /// The place; without one, where the journal ends.
+        after: Option<u64>,
+    },
+}
+
+impl Query {
+    /// Its answer takes as long as there are events or records.
+    #[must_use]
+    pub const fn reads_everything(&self) -> bool {
+        matches!(self, Self::VerifyAudit | Self::CheckJournal | Self::EventStats | Self::WouldPrune { .. })
+    }
 }
 
 /// A case with its thread.
@@ -51,6 +95,29 @@ pub struct CaseThread {
     pub comments: Vec<Comment>,
     /// What every evidence id of the case stands for, cited or not.
     pub exhibits: Vec<ShownExhibit>,
+    /// Its first alerts, by time: at most [`MOST_ALERTS`] of them. The state says how many there are.
+    #[serde(default)]
+    pub alerts: Vec<ShownAlert>,
+}
+
+/// Of a case with more alerts than this the first ones are listed: thousands are no list.
+pub const MOST_ALERTS: usize = 200;
+
+/// An alert of a case in a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownAlert {
+    /// Its id, by which it can be split off.
+    pub id: AlertId,
+    /// When it happened.
+    pub time: Timestamp,
+    /// Where.
+    pub host: HostName,
+    /// The rule.
+    pub rule: RuleId,
+    /// The rule's title.
+    pub title: String,
+    /// How loud it is.
+    pub level: Severity,
 }
 
 /// An evidence id and what it stands for.
@@ -87,6 +154,9 @@ pub enum QueryError {
     /// The event store refused.
     #[error(transparent)]
     Events(#[from] StorageError),
+    /// A person's request was refused.
+    #[error("{0}")]
+    Refused(String),
     /// The journal knows a case that the desk does not have.
     #[error(
         "the case desk does not have {0}, which the journal has: cases.db was removed, replaced or damaged; restore it from a copy, or name a new folder with --data and import the logs again"
@@ -144,7 +214,51 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
         };
         exhibits.push(ShownExhibit { id, text });
     }
-    Ok(CaseThread { case, comments: stores.desk.comments(id).await?, exhibits })
+    let known = AlertLog::open(stores.journal.clone()).await?;
+    let mut alerts = known.get(&stream.log().alerts);
+    alerts.sort_by(|one, other| (one.time, &one.id).cmp(&(other.time, &other.id)));
+    let alerts = alerts.into_iter().take(MOST_ALERTS).map(|alert| ShownAlert {
+        id: alert.id.clone(),
+        time: alert.time,
+        host: alert.host.clone(),
+        rule: alert.rule.id.clone(),
+        title: alert.rule.title.clone(),
+        level: alert.rule.level,
+    });
+    Ok(CaseThread { case, comments: stores.desk.comments(id).await?, exhibits, alerts: alerts.collect() })
+}
+
+/// The cases in which each of these words occurs somewhere, in any case of letters: in the title, the verdict's
+/// headline, a comment, a host, an account, a rule's id, the assignee's name.
+///
+/// # Errors
+/// As [`cases`].
+pub async fn search(stores: &Stores, words: &[String]) -> Result<Vec<DeskCase>, QueryError> {
+    let words: Vec<String> = words.iter().flat_map(|word| word.split_whitespace()).map(str::to_lowercase).collect();
+    let mut found = Vec::new();
+    for case in cases(stores).await? {
+        let state = &case.state;
+        let headline = state.verdict.as_ref().and_then(|verdict| verdict.get("headline")).and_then(Value::as_str);
+        let mut text = vec![state.title.clone(), headline.unwrap_or_default().to_owned(), case.id.to_string()];
+        text.extend(state.hosts.iter().map(|host| host.as_str().to_owned()));
+        text.extend(state.roles.keys().chain(&state.accounts).chain(&state.assignee).cloned());
+        text.extend(state.rules.iter().map(ToString::to_string));
+        text.extend(stores.desk.comments(case.id).await?.into_iter().map(|comment| comment.comment.text));
+        let text = text.join("\n").to_lowercase();
+        if !words.is_empty() && words.iter().all(|word| text.contains(word)) {
+            found.push(case);
+        }
+    }
+    Ok(found)
+}
+
+/// People's outcomes by rule. What machines closed is not among them.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub async fn outcomes(stores: &Stores) -> Result<BTreeMap<RuleId, RuleOutcomes>, JournalError> {
+    let alerts = AlertLog::open(stores.journal.clone()).await?;
+    Ok(outcomes::by_rule(&outcomes::of_people(&stores.journal, &alerts).await?))
 }
 
 /// What the event store holds.
@@ -178,5 +292,17 @@ pub async fn answer(stores: &Stores, query: &Query) -> Result<Value, QueryError>
         Query::VerifyAudit => json!(audit::verify(stores.journal.as_ref()).await?),
         Query::CheckJournal => json!(stores.journal.check().await?),
         Query::EventStats => json!(event_stats(stores).await?),
+        Query::Search { words } => json!(search(stores, words).await?),
+        Query::Outcomes => json!(outcomes(stores).await?),
+        Query::Tell { request } => {
+            let told = people::say(stores, request.clone(), Timestamp::now()).await;
+            json!(told.map_err(|error| QueryError::Refused(error.to_string()))?)
+        }
+        Query::WouldPrune { policy } => {
+            json!(retention::prune(stores, &RetentionPolicy { dry_run: true, ..*policy }).await?)
+        }
+        Query::Matters => json!(gate_view::matters(stores).await?),
+        Query::Say { said } => json!(gate_view::say(stores, said).await?),
+        Query::Watch { after } => json!(watching::since(stores, *after).await?),
     })
 }

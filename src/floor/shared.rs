@@ -10,14 +10,17 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::faults::Faults;
+use super::gatekeeper::Hands;
 use super::messages::{CaseWriterMessage, DeskMessage, GatekeeperMessage, IntakeMessage, Role};
 use super::settling::Settle;
 use crate::analyst::driver::Driver;
+use crate::domain::containment::Policy;
 use crate::domain::ids::CaseId;
 use crate::journal::alert_log::AlertLog;
 use crate::ports::clock::Clock;
 use crate::ports::context::Context;
 use crate::ports::desk::CaseDesk;
+use crate::ports::edr::Devices;
 use crate::ports::events::EventStore;
 use crate::ports::journal::{Journal, JournalError};
 use crate::ports::storage::StorageError;
@@ -38,6 +41,10 @@ pub struct Shared {
     pub events: Arc<dyn EventStore>,
     /// The case desk. Only the case writer writes to it.
     pub desk: Arc<dyn CaseDesk>,
+    /// The EDR's devices.
+    pub devices: Arc<dyn Devices>,
+    /// What acts on them. Only the gatekeeper can use it.
+    pub hands: Hands,
     /// What people declared of their machines and accounts.
     pub context: Arc<Context>,
     /// What investigations share.
@@ -49,8 +56,10 @@ pub struct Shared {
     /// Tells this floor's actors from those of another floor in the same process: names are global to it.
     pub name: String,
     grouped: AtomicU64,
+    heard: AtomicU64,
     trouble: Mutex<Option<String>>,
     settle: OnceLock<Settle>,
+    containment: OnceLock<Policy>,
     delivered: Mutex<Option<Instant>>,
     written: broadcast::Sender<CaseId>,
 }
@@ -58,7 +67,13 @@ pub struct Shared {
 impl Shared {
     /// What a floor's actors will share.
     #[must_use]
-    pub fn new(driver: Driver, desk: Arc<dyn CaseDesk>, faults: Faults, name: String) -> Self {
+    pub fn new(
+        driver: Driver,
+        desk: Arc<dyn CaseDesk>,
+        (devices, hands): (Arc<dyn Devices>, Hands),
+        faults: Faults,
+        name: String,
+    ) -> Self {
         Self {
             journal: driver.journal.clone(),
             alerts: driver.alerts.clone(),
@@ -67,11 +82,15 @@ impl Shared {
             context: Arc::default(),
             driver,
             desk,
+            devices,
+            hands,
             faults,
             name,
             grouped: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
             trouble: Mutex::default(),
             settle: OnceLock::new(),
+            containment: OnceLock::new(),
             delivered: Mutex::default(),
             written: broadcast::Sender::new(WRITTEN),
         }
@@ -105,6 +124,18 @@ impl Shared {
     #[must_use]
     pub fn settle(&self) -> Option<Settle> {
         self.settle.get().copied()
+    }
+
+    /// The gatekeeper follows this policy, if it is said before the floor starts. Without it, it follows the one that
+    /// the folder's floor had last. The first one said counts.
+    pub fn contain_by(&self, policy: Policy) {
+        let _ = self.containment.set(policy);
+    }
+
+    /// The policy that the gatekeeper was told to follow.
+    #[must_use]
+    pub fn containment(&self) -> Option<Policy> {
+        self.containment.get().copied()
     }
 
     /// A source delivered events.
@@ -169,6 +200,17 @@ impl Shared {
     #[must_use]
     pub fn grouped(&self) -> u64 {
         self.grouped.load(Ordering::Acquire)
+    }
+
+    /// Intake has carried out people's words up to this number of their stream.
+    pub fn set_heard(&self, number: u64) {
+        self.heard.store(number, Ordering::Release);
+    }
+
+    /// How far intake has come in the stream of people's words.
+    #[must_use]
+    pub fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Acquire)
     }
 
     /// Notes an error that only a person can mend. The first one is kept; nothing recorded is lost by it.

@@ -16,6 +16,7 @@ use super::intake::Intake;
 use super::messages::Role;
 use super::shared::Shared;
 use crate::domain::route::Tier;
+use crate::journal::people_log;
 use crate::ports::journal::JournalError;
 
 /// Restarts that are tolerated within [`WINDOW`]; one more, and the floor stops instead of going in circles.
@@ -100,6 +101,10 @@ impl Floor {
     async fn is_at_rest(&self) -> Result<bool, JournalError> {
         // In this order: work moves from alerts to queues to the outbox, never back by itself.
         if !self.shared.alerts.read(self.shared.grouped()).await?.entries.is_empty() {
+            return Ok(false);
+        }
+        let said = people_log::read(self.shared.journal.as_ref(), self.shared.heard()).await?;
+        if !said.entries.is_empty() {
             return Ok(false);
         }
         let pending = self.shared.journal.pending().await?;

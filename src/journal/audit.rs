@@ -1,25 +1,23 @@
-//! The gatekeeper's audit: one row per decision, each bound to the one before it by its hash.
+//! The gatekeeper's audit: one row for everything that happens at the gate, each bound to the one before it by its hash.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::containment::{Decision, Proposal};
+use crate::domain::containment::GateEvent;
 use crate::knowledge::canonical;
-use crate::ports::journal::{Append, Expected, Journal, JournalError, NewRecord, Stream};
+use crate::ports::journal::{Append, Expected, Journal, JournalError, NewEffect, NewRecord, QueueChange, Stream};
 
-/// What one decision was and rested on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Something that happened at the gate, with its place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRow {
-    /// What was asked for.
-    pub proposal: Proposal,
-    /// The answer.
-    pub decision: Decision,
-    /// Digest of the facts that the gatekeeper gathered.
-    pub facts: String,
-    /// Digest of the policy in force.
-    pub policy: String,
+    /// Its number.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub event: GateEvent,
 }
 
 /// A row as it stands in the chain.
@@ -28,17 +26,18 @@ struct Link {
     previous: String,
     hash: String,
     at: Timestamp,
-    row: AuditRow,
+    row: GateEvent,
 }
 
 /// The hash before the first row.
 const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-fn stream() -> Stream {
+/// The stream of the chain.
+pub(super) fn stream() -> Stream {
     Stream("gate".into())
 }
 
-fn hash(previous: &str, seq: u64, at: Timestamp, row: &AuditRow) -> String {
+fn hash(previous: &str, seq: u64, at: Timestamp, row: &GateEvent) -> String {
     canonical::digest(&(previous, seq, at, row))
 }
 
@@ -48,6 +47,7 @@ pub struct AuditChain {
     last: u64,
     tip: String,
     rows: Vec<AuditRow>,
+    broken: Option<Break>,
 }
 
 /// Where a chain breaks.
@@ -79,7 +79,7 @@ impl AuditChain {
     pub async fn open(journal: Arc<dyn Journal>) -> Result<Self, JournalError> {
         let (verified, rows) = walk(journal.as_ref()).await?;
         let last = journal.read(&stream(), 0).await?.last().map_or(0, |row| row.seq);
-        Ok(Self { journal, last, tip: verified.tip, rows })
+        Ok(Self { journal, last, tip: verified.tip, rows, broken: verified.broken })
     }
 
     /// The rows that hold.
@@ -88,25 +88,56 @@ impl AuditChain {
         &self.rows
     }
 
-    /// Appends a decision. It is durable when this returns.
+    /// Where it broke before it was opened; rows beyond are not read.
+    #[must_use]
+    pub const fn broken(&self) -> Option<&Break> {
+        self.broken.as_ref()
+    }
+
+    /// The hash of its last row.
+    #[must_use]
+    pub fn tip(&self) -> &str {
+        &self.tip
+    }
+
+    /// Appends what happened, in order and together with what follows from it. It is durable when this returns.
     ///
     /// # Errors
     /// When the journal refuses; a second gatekeeper on the same journal is refused by its expected number.
-    pub async fn append(&mut self, row: AuditRow, at: Timestamp) -> Result<(), JournalError> {
-        let hash = hash(&self.tip, self.last + 1, at, &row);
-        let link = Link { previous: self.tip.clone(), hash: hash.clone(), at, row };
-        let mut append = Append::to(stream(), Expected::Last(self.last));
-        append.records.push(NewRecord {
-            kind: "decision".into(),
-            // Only string keys are in it, so it is always JSON.
-            body: serde_json::to_string(&link).unwrap_or_default(),
-            at,
-        });
+    pub async fn append(
+        &mut self,
+        events: Vec<GateEvent>,
+        effects: Vec<NewEffect>,
+        queues: Vec<QueueChange>,
+        at: Timestamp,
+    ) -> Result<(), JournalError> {
+        let mut append = Append { effects, queues, ..Append::to(stream(), Expected::Last(self.last)) };
+        let (mut tip, mut rows) = (self.tip.clone(), Vec::new());
+        for (seq, event) in (self.last + 1..).zip(events) {
+            let hash = hash(&tip, seq, at, &event);
+            let link = Link { previous: tip, hash: hash.clone(), at, row: event };
+            append.records.push(NewRecord {
+                kind: link.row.kind().into(),
+                // Only string keys are in it, so it is always JSON.
+                body: serde_json::to_string(&link).unwrap_or_default(),
+                at,
+            });
+            tip = hash;
+            rows.push(AuditRow { seq, at, event: link.row });
+        }
         self.last = self.journal.append(append).await?;
-        self.tip = hash;
-        self.rows.push(link.row);
+        self.tip = tip;
+        self.rows.append(&mut rows);
         Ok(())
     }
+}
+
+/// The rows of the chain that hold, for whoever only reads.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub async fn rows(journal: &dyn Journal) -> Result<Vec<AuditRow>, JournalError> {
+    Ok(walk(journal).await?.1)
 }
 
 /// Follows the chain from its beginning.
@@ -124,7 +155,9 @@ async fn walk(journal: &dyn Journal) -> Result<(Verified, Vec<AuditRow>), Journa
         let seq = row.seq;
         let problem = |what: &str| Some(Break { seq, what: what.into() });
         let link = match row.content {
-            Ok(record) => serde_json::from_str::<Link>(&record.body).map_err(|_| "it is no decision".to_owned()),
+            Ok(record) => {
+                serde_json::from_str::<Link>(&record.body).map_err(|_| "it is no row of the audit".to_owned())
+            }
             Err(damage) => Err(damage.what),
         };
         verified.broken = match &link {
@@ -139,7 +172,7 @@ async fn walk(journal: &dyn Journal) -> Result<(Verified, Vec<AuditRow>), Journa
         let (None, Ok(link)) = (&verified.broken, link) else { break };
         verified.rows += 1;
         verified.tip = link.hash;
-        rows.push(link.row);
+        rows.push(AuditRow { seq, at: link.at, event: link.row });
     }
     Ok((verified, rows))
 }

@@ -1,16 +1,17 @@
 //! A case as its stream tells it: the fold of its entries.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::entry::{CaseEntry, Handover, Payload, Pins, Recorded};
-use crate::domain::case::{Hold, RecordedTransition, Status};
-use crate::domain::containment::{Decision, Proposal};
+use crate::domain::case::{Hold, RecordedTransition, ReopenCause, Status};
+use crate::domain::containment::{Decision, Matter, Proposal, Standing};
 use crate::domain::draft::{Classification, Draft};
 use crate::domain::ids::{AlertId, CaseId};
-use crate::domain::route::Tier;
+use crate::domain::person::{Act, Outcome, PersonsVerdict};
+use crate::domain::route::{MandatoryHuman, Tier};
 use crate::domain::trace::{SpanId, SpanRef, TraceId};
 use crate::ports::events::Watermark;
 use crate::ports::journal::Damage;
@@ -43,6 +44,8 @@ pub struct Attempt {
     pub watermark: Watermark,
     /// How many alerts the case had.
     pub alerts: usize,
+    /// The case gained or lost alerts since it began.
+    pub alerts_changed: bool,
     /// From tier 1, for tier 2.
     pub handover: Option<Handover>,
     /// Its span.
@@ -85,6 +88,22 @@ pub struct Proposed {
     pub proposal: Proposal,
     /// The gatekeeper's answer, once given.
     pub decision: Option<Decision>,
+    /// Where it stands since then.
+    pub standing: Option<Standing>,
+}
+
+impl Proposed {
+    /// A wish that nobody has answered.
+    #[must_use]
+    pub const fn new(proposal: Proposal) -> Self {
+        Self { proposal, decision: None, standing: None }
+    }
+
+    /// The gatekeeper answered.
+    pub fn decide(&mut self, decision: Decision) {
+        self.standing = Some(Standing::after(&decision));
+        self.decision = Some(decision);
+    }
 }
 
 /// A case, rebuilt.
@@ -114,10 +133,24 @@ pub struct CaseLog {
     pub merged_into: Option<CaseId>,
     /// The rule and value of the last step.
     pub decided_by: Option<String>,
+    /// A machine resolved it, and when; `None` again once anything else happened to its status.
+    pub resolved_on_proof: Option<Timestamp>,
+    /// What a person says it was: the last word.
+    pub persons_verdict: Option<PersonsVerdict>,
+    /// Who looks after it.
+    pub assignee: Option<String>,
+    /// Why no machine may resolve it, where a person or a threat nearby says so.
+    pub reserved: Option<MandatoryHuman>,
+    /// The cases whose confirmation as a threat reopened it.
+    pub reopened_for: BTreeSet<CaseId>,
+    /// The numbers of the words that people said of it.
+    pub words: BTreeSet<u64>,
     /// Its investigations.
     pub attempts: Vec<Attempt>,
     /// Its proposals.
     pub proposals: Vec<Proposed>,
+    /// The last row of the gate's audit that the case was told of.
+    pub told_gate: u64,
     /// When its run was concluded last.
     pub concluded: Option<Timestamp>,
     /// Rows that can no longer be trusted, and entries that the status machine refuses.
@@ -141,8 +174,15 @@ impl CaseLog {
             hold: None,
             merged_into: None,
             decided_by: None,
+            resolved_on_proof: None,
+            persons_verdict: None,
+            assignee: None,
+            reserved: None,
+            reopened_for: BTreeSet::new(),
+            words: BTreeSet::new(),
             attempts: vec![],
             proposals: vec![],
+            told_gate: 0,
             concluded: None,
             damaged: vec![],
         }
@@ -194,8 +234,15 @@ impl CaseLog {
                 alerts.into_iter().for_each(|alert| self.join(alert));
                 self.absorbed.push((case, reason));
             }
+            CaseEntry::Left { alerts, .. } => self.leave(&alerts),
+            CaseEntry::Spoken { number, by, said, refused } => {
+                self.words.insert(number);
+                if refused.is_none() {
+                    self.spoken(at, by, said);
+                }
+            }
             CaseEntry::Ready => self.ready = true,
-            CaseEntry::Moved { transition, rule, because, .. } => self.moved(seq, transition, &rule, &because),
+            CaseEntry::Moved { transition, rule, because, .. } => self.moved(seq, at, transition, &rule, &because),
             CaseEntry::Started { attempt, tier, pins, watermark, alerts, handover, span, .. } => {
                 if let Some(last) = self.attempts.last_mut() {
                     last.ended.get_or_insert(at);
@@ -206,6 +253,7 @@ impl CaseLog {
                     pins,
                     watermark,
                     alerts,
+                    alerts_changed: false,
                     handover: handover.map(|handover| *handover),
                     span,
                     started: at,
@@ -249,10 +297,20 @@ impl CaseLog {
                     attempt.broke_at.push(ordinal);
                 }
             }
-            CaseEntry::Proposed { proposal } => self.proposals.push(Proposed { proposal, decision: None }),
+            CaseEntry::Proposed { proposal } => self.proposals.push(Proposed::new(proposal)),
             CaseEntry::Decided { proposal, decision, .. } => {
                 if let Some(proposed) = self.proposals.iter_mut().find(|p| p.proposal.id == proposal) {
-                    proposed.decision = Some(decision);
+                    proposed.decide(decision);
+                }
+            }
+            CaseEntry::Gate { row, when, event } => {
+                self.told_gate = self.told_gate.max(row);
+                let proposed = self.proposals.iter_mut().find(|p| event.proposal() == Some(p.proposal.id));
+                if let Some(Proposed { proposal, standing: Some(standing), .. }) = proposed {
+                    let mut matter = Matter { proposal: proposal.clone(), standing: standing.clone() };
+                    // The gate's ledger refused the same step.
+                    let _ = matter.apply(&event, when);
+                    *standing = matter.standing;
                 }
             }
             CaseEntry::Concluded => self.concluded = Some(at),
@@ -269,19 +327,61 @@ impl CaseLog {
     fn join(&mut self, alert: AlertId) {
         if self.members.insert(alert.clone()) {
             self.alerts.push(alert);
+            self.alerts_changed();
         }
     }
 
-    fn moved(&mut self, seq: u64, transition: RecordedTransition, rule: &str, because: &str) {
+    fn leave(&mut self, alerts: &[AlertId]) {
+        let leaving: HashSet<&AlertId> = alerts.iter().filter(|alert| self.members.contains(*alert)).collect();
+        if leaving.is_empty() {
+            return;
+        }
+        self.alerts.retain(|alert| !leaving.contains(alert));
+        self.members.retain(|alert| !leaving.contains(alert));
+        self.alerts_changed();
+    }
+
+    /// The investigation under way began on other alerts.
+    fn alerts_changed(&mut self) {
+        if let Some(last) = self.attempts.last_mut().filter(|attempt| attempt.ended.is_none()) {
+            last.alerts_changed = true;
+        }
+    }
+
+    fn spoken(&mut self, at: Timestamp, by: String, said: Act) {
+        match said {
+            Act::Judge { ruling, because } | Act::Resolve { ruling, because } => {
+                // A person's "benign" leaves a later machine free to agree; anything else is not to be closed by one.
+                let benign = ruling.outcome() == Some(Outcome::Benign);
+                self.reserved = (!benign).then_some(MandatoryHuman::PersonsWord);
+                self.persons_verdict = Some(PersonsVerdict { ruling, by, because, at });
+            }
+            Act::Reopen { .. } => self.reserved = Some(MandatoryHuman::PersonsWord),
+            Act::Assign { to } => self.assignee = Some(to),
+            Act::Comment { .. } | Act::Merge { .. } | Act::Split { .. } => {}
+        }
+    }
+
+    fn moved(&mut self, seq: u64, at: Timestamp, transition: RecordedTransition, rule: &str, because: &str) {
         match self.status.replay(&transition, self.classification()) {
             Ok(status) => {
                 self.status = status;
                 self.hold = None;
+                self.resolved_on_proof = None;
                 match transition {
                     RecordedTransition::Hold { hold } => self.hold = Some(hold),
                     RecordedTransition::Merge { into } => self.merged_into = Some(into),
-                    RecordedTransition::Reopen { .. } => (self.ready, self.concluded) = (false, None),
-                    _ => {}
+                    RecordedTransition::Reopen { cause } => {
+                        (self.ready, self.concluded) = (false, None);
+                        if let ReopenCause::ConfirmedNearby { case } = cause {
+                            self.reopened_for.insert(case);
+                            self.reserved.get_or_insert(MandatoryHuman::ConfirmedNearby);
+                        }
+                    }
+                    RecordedTransition::ResolveOnProof { .. } => self.resolved_on_proof = Some(at),
+                    RecordedTransition::Start
+                    | RecordedTransition::ResolveByPerson { .. }
+                    | RecordedTransition::CloseByPerson { .. } => {}
                 }
                 self.decided_by = Some(format!("{rule}: {because}"));
             }

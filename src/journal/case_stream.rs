@@ -151,6 +151,8 @@ const fn kind(entry: &CaseEntry) -> &'static str {
         CaseEntry::Opened { .. } => "opened",
         CaseEntry::Joined { .. } => "joined",
         CaseEntry::Absorbed { .. } => "absorbed",
+        CaseEntry::Left { .. } => "left",
+        CaseEntry::Spoken { .. } => "spoken",
         CaseEntry::Ready => "ready",
         CaseEntry::Moved { .. } => "moved",
         CaseEntry::Started { .. } => "started",
@@ -162,6 +164,7 @@ const fn kind(entry: &CaseEntry) -> &'static str {
         CaseEntry::Broke { .. } => "broke",
         CaseEntry::Proposed { .. } => "proposed",
         CaseEntry::Decided { .. } => "decided",
+        CaseEntry::Gate { .. } => "gate",
         CaseEntry::Concluded => "concluded",
         CaseEntry::Unknown => "unknown",
     }

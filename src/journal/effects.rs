@@ -10,6 +10,9 @@ use crate::ports::journal::NewEffect;
 /// The outbox's name for the case desk.
 pub const DESK: &str = "desk";
 
+/// The outbox's name for the EDR.
+pub const EDR: &str = "edr";
+
 /// A wish to write at the case desk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "effect", rename_all = "snake_case")]

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::json::Json;
 use crate::domain::case::RecordedTransition;
-use crate::domain::containment::{Decision, Proposal};
+use crate::domain::containment::{Decision, GateEvent, Proposal};
 use crate::domain::draft::Draft;
 use crate::domain::ids::{AlertId, CaseId, EvidenceId, ProposalId};
+use crate::domain::person::Act;
 use crate::domain::route::Tier;
 use crate::domain::trace::{SpanId, SpanRef};
 use crate::ports::events::Watermark;
@@ -91,6 +92,24 @@ pub enum CaseEntry {
         alerts: Vec<AlertId>,
         /// Why they belong together.
         reason: String,
+    },
+    /// Alerts turned out to belong to another incident. They leave; what was concluded with them stays on record.
+    Left {
+        /// The alerts.
+        alerts: Vec<AlertId>,
+        /// Why.
+        reason: String,
+    },
+    /// A person spoke of the case. A status that changes with it is a `Moved` of the same append.
+    Spoken {
+        /// The word's number in the stream of people's words.
+        number: u64,
+        /// Who.
+        by: String,
+        /// What.
+        said: Act,
+        /// Why it could not be done, if it could not: the case had changed in the meantime.
+        refused: Option<String>,
     },
     /// Its sources have delivered all they had: it may be judged.
     Ready,
@@ -203,6 +222,15 @@ pub enum CaseEntry {
         decision: Decision,
         /// The gate's span.
         span: SpanId,
+    },
+    /// What happened to a proposal after it was decided, as the gate's audit has it.
+    Gate {
+        /// The audit's row.
+        row: u64,
+        /// When it happened.
+        when: Timestamp,
+        /// What.
+        event: GateEvent,
     },
     /// The run is over and its root span may be exported.
     Concluded,

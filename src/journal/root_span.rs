@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::case_log::CaseLog;
 use crate::domain::alert::Alert;
-use crate::domain::containment::Decision;
+use crate::domain::containment::Standing;
 use crate::domain::route::Tier;
 use crate::telemetry::{semconv, spans};
 
@@ -20,10 +20,8 @@ pub fn export(log: &CaseLog, alerts: &[Arc<Alert>], now: Timestamp) {
 /// Everything a search is answered from, as text: a trace store compares strings on one span.
 fn attributes(log: &CaseLog, alerts: &[Arc<Alert>]) -> Vec<(&'static str, String)> {
     let verdict = log.judged().map_or("none", |(_, draft)| draft.classification.name());
-    let gate = match log.proposals.iter().filter_map(|proposed| proposed.decision.as_ref()).next_back() {
-        None => "none",
-        Some(Decision::Denied { .. }) => "denied",
-    };
+    let gate = log.proposals.iter().filter_map(|proposed| proposed.standing.as_ref()).next_back();
+    let gate = gate.map_or("none", Standing::name);
     let escalated = log.attempts.iter().any(|attempt| attempt.tier == Tier::Two);
     let calls = |attempt: &super::case_log::Attempt| attempt.steps.values().filter(|step| step.what != "move").count();
     let mut attributes = vec![

@@ -1,5 +1,7 @@
 //! The case desk as a port: where cases are written for people to read.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,9 @@ use serde_json::Value;
 use crate::domain::alert::Severity;
 use crate::domain::case::{Hold, Status};
 use crate::domain::entity::HostName;
-use crate::domain::ids::CaseId;
+use crate::domain::ids::{CaseId, RuleId};
+use crate::domain::person::PersonsVerdict;
+use crate::domain::role::HostRole;
 use crate::ports::storage::StorageError;
 
 /// What the floor wants a case to say of itself. A newer version replaces an older one, never the reverse.
@@ -38,6 +42,21 @@ pub struct CaseState {
     pub proposals: Vec<Value>,
     /// The trace of the case's run, 32 hexadecimal digits.
     pub trace: String,
+    /// The part of each machine, by its short name: also of one that alerts name as their origin and that has none.
+    #[serde(default)]
+    pub roles: BTreeMap<String, HostRole>,
+    /// The rules of its alerts, each once.
+    #[serde(default)]
+    pub rules: Vec<RuleId>,
+    /// The personal accounts in its alerts.
+    #[serde(default)]
+    pub accounts: Vec<String>,
+    /// What a person says it was; it stands above the verdict.
+    #[serde(default)]
+    pub persons_verdict: Option<PersonsVerdict>,
+    /// Who looks after it.
+    #[serde(default)]
+    pub assignee: Option<String>,
 }
 
 /// A comment to add.

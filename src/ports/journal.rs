@@ -57,6 +57,17 @@ pub struct Row {
     pub content: Result<NewRecord, Damage>,
 }
 
+/// A row with its place in the order in which all streams grew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedRow {
+    /// Its place: later rows have higher ones, and a place is never given twice.
+    pub place: u64,
+    /// Its stream.
+    pub stream: Stream,
+    /// The row.
+    pub row: Row,
+}
+
 /// A row whose checksum does not match. It is kept for people, and no reader acts on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("row {seq} of stream {stream} is damaged: {what}")]
@@ -272,6 +283,12 @@ pub trait Journal: Send + Sync {
 
     /// The stream's rows after number `after`, in order; damaged ones are reported as such.
     async fn read(&self, stream: &Stream, after: u64) -> Result<Vec<Row>, JournalError>;
+
+    /// The rows of all streams after a place, in the order in which they were written, at most so many.
+    async fn since(&self, place: u64, most: usize) -> Result<Vec<PlacedRow>, JournalError>;
+
+    /// The place of the last row of all; 0 for an empty journal.
+    async fn end(&self) -> Result<u64, JournalError>;
 
     /// Names of the streams that begin with `prefix`, in the order of their first record.
     async fn streams(&self, prefix: &str) -> Result<Vec<Stream>, JournalError>;

@@ -12,6 +12,7 @@ use crate::domain::alert::Alert;
 use crate::domain::attack;
 use crate::domain::ids::EventId;
 use crate::domain::taint;
+use crate::domain::words::{counted, excerpt};
 
 /// Most characters of a rule's card, so that the event behind the alert still fits the answer.
 const LONGEST_CARD: usize = 2_000;
@@ -41,7 +42,7 @@ impl Tool for GetAlert {
             what: format!("this case has no alert {}: its brief lists those it has", arguments.alert),
         })?;
         let event = scope.events.get(&alert.event).await.map_err(unavailable)?;
-        let card = card(alert).chars().take(LONGEST_CARD).collect();
+        let card = excerpt(&card(alert), LONGEST_CARD).into_owned();
         let mut rows = vec![Row { exhibit: None, view: None, text: card }];
         if let Some(event) = &event {
             let view = EventView::whole(event, ALONE);
@@ -72,7 +73,7 @@ fn card(alert: &Alert) -> String {
     if !correlated.is_empty() {
         let named: Vec<&str> = correlated.events().iter().map(EventId::as_str).collect();
         let more = if correlated.total() > named.len() as u64 { ", …" } else { "" };
-        line("correlates ", format!("{} events: {}{more}", correlated.total(), named.join(", ")));
+        line("correlates ", format!("{}: {}{more}", counted(correlated.total(), "event"), named.join(", ")));
     }
     let status: Vec<&str> = rule.status.iter().chain(&rule.date).map(String::as_str).collect();
     let (techniques, tactics) = (rule.techniques(), rule.tactics());

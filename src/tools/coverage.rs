@@ -13,6 +13,7 @@ use super::view::{EventView, IN_A_ROW};
 use crate::domain::entity::HostName;
 use crate::domain::event::kind_name;
 use crate::domain::evidence::SensorSeen;
+use crate::domain::words::counted;
 use crate::ports::events::Kind;
 use crate::ports::events::coverage::{History, KindSent, SensorFacts, Silence};
 
@@ -82,9 +83,9 @@ impl Tool for SensorCoverage {
                 _ => "seen on one side of the window only".into(),
             };
             let text = format!(
-                "{}: {state} ({} events; last before {}, first after {})",
+                "{}: {state} ({}; last before {}, first after {})",
                 kind_name(channel, *code),
-                seen.count,
+                counted(seen.count, "event"),
                 shown(seen.last_before),
                 shown(seen.first_after),
             );
@@ -131,7 +132,7 @@ async fn touched(facts: &SensorFacts, scope: &Scope) -> Result<Vec<Row>, ToolErr
     }
     let more = facts.touched_total.saturating_sub(rows.len() as u64);
     if more > 0 {
-        rows.push(said(format!("and {more} more times that a log was cleared or a sensor touched")));
+        rows.push(said(format!("and {} that a log was cleared or a sensor touched", counted(more, "more time"))));
     }
     Ok(rows)
 }
@@ -152,7 +153,7 @@ fn sent(facts: &SensorFacts) -> Option<Row> {
         kinds.iter().take(MOST_KINDS).map(|kind| format!("{} × {}", kind.count, kind_name(&kind.channel, kind.code)));
     let told: Vec<String> = told.collect();
     let more = kinds.len().saturating_sub(told.len());
-    let rest = if more > 0 { format!(" and {more} more kinds") } else { String::new() };
+    let rest = if more > 0 { format!(" and {}", counted(more as u64, "more kind")) } else { String::new() };
     (!told.is_empty()).then(|| said(format!("sent within a day of the window: {}{rest}", told.join(", "))))
 }
 
@@ -161,9 +162,9 @@ fn reach(history: &History) -> String {
         format!("; events before {since} may have been removed, so their absence shows nothing")
     });
     format!(
-        "the store holds {} events of {} days, from {} to {}{removed}",
-        history.events,
-        history.days(),
+        "the store holds {} of {}, from {} to {}{removed}",
+        counted(history.events, "event"),
+        counted(history.days(), "day"),
         shown(history.oldest),
         shown(history.newest)
     )

@@ -17,6 +17,7 @@ use crate::domain::entity::HostName;
 use crate::domain::event::{Event, SYSMON};
 use crate::domain::ids::EventId;
 use crate::domain::taint;
+use crate::domain::words::excerpt;
 use crate::knowledge::guid;
 use crate::ports::events::{EventQuery, Kind};
 
@@ -217,7 +218,7 @@ fn present(nodes: Vec<(Node, Event)>) -> Answer {
             Known::Observed => "",
             Known::Inferred => " (inferred: its creation was not logged)",
         };
-        let command: String = node.command_line.as_deref().unwrap_or(&node.image).chars().take(160).collect();
+        let command = excerpt(node.command_line.as_deref().unwrap_or(&node.image), 160);
         let time = event.time.strftime("%T");
         let text = format!("{indent}{time} {} — {}{how}", taint::shown(&node.image), taint::shown(&command));
         let view = EventView::row(event, IN_A_ROW);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use watchfloor::ports::journal::{
-    Append, CheckReport, Cursor, Effect, Journal, JournalError, Lease, Pending, Queue, Row, Stream,
+    Append, CheckReport, Cursor, Effect, Journal, JournalError, Lease, Pending, PlacedRow, Queue, Row, Stream,
 };
 use watchfloor::ports::storage::StorageError;
 
@@ -68,6 +68,14 @@ impl Journal for DyingJournal {
 
     async fn read(&self, stream: &Stream, after: u64) -> Result<Vec<Row>, JournalError> {
         self.live()?.read(stream, after).await
+    }
+
+    async fn since(&self, place: u64, most: usize) -> Result<Vec<PlacedRow>, JournalError> {
+        self.live()?.since(place, most).await
+    }
+
+    async fn end(&self) -> Result<u64, JournalError> {
+        self.live()?.end().await
     }
 
     async fn streams(&self, prefix: &str) -> Result<Vec<Stream>, JournalError> {

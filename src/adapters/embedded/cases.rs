@@ -165,6 +165,8 @@ fn damaged(connection: &Connection, case: CaseId) -> Failure<DeskError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::domain::alert::Severity;
     use crate::domain::case::Status;
@@ -187,6 +189,11 @@ mod tests {
             decided_by: None,
             proposals: vec![],
             trace: "0".repeat(32),
+            roles: BTreeMap::new(),
+            rules: vec![],
+            accounts: vec![],
+            persons_verdict: None,
+            assignee: None,
         }
     }
 

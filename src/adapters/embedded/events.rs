@@ -3,8 +3,8 @@
 //!
 //! Searches scan only the narrow table; a document is read once its row is wanted. `mention` leads from a thing (a
 //! process, an account, a file, an address, …) to the events about it in order of time, and is written with them.
-//! `words` is the full text; it costs more than all the rest and is written when nobody writes events, so a question
-//! for text reads what is not in it yet one by one. Instants are compared to the microsecond and kept exactly.
+//! `words` is the full text; it costs more than all the rest and is written when nobody writes events, or else when
+//! text is first asked for, for a while: what is not in it then is read one by one. Instants are compared to the microsecond and kept exactly.
 
 mod count;
 mod coverage;
@@ -18,6 +18,7 @@ mod write;
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -40,9 +41,13 @@ use crate::ports::storage::StorageError;
 /// Memory for pages, for each connection, in KiB: the upper pages of all indexes of a few million events.
 const CACHE: u32 = 32_000;
 
+/// How long a question for text works on the index first, if need be: for some ten thousand events.
+const CATCHING_UP: Duration = Duration::from_secs(2);
+
 /// See the module's page.
 pub struct EmbeddedEvents {
     database: Database,
+    catching_up: Duration,
 }
 
 /// What a job of the store gives.
@@ -66,7 +71,28 @@ impl EmbeddedEvents {
     /// As [`Self::open`].
     pub fn open_within(folder: &Path, limits: Limits) -> Result<Self, StorageError> {
         let layout = Layout { formats: &format::FORMATS, idle: Some(write::index_words), cache: CACHE };
-        Ok(Self { database: Database::open_as(&folder.join(Self::FILE), limits, &layout)? })
+        let database = Database::open_as(&folder.join(Self::FILE), limits, &layout)?;
+        Ok(Self { database, catching_up: CATCHING_UP })
+    }
+
+    /// Writes words that are not in the index yet if a question asks for some, as far as the time goes: an import that
+    /// ended left them, and the next question will ask for them again.
+    async fn catch_up_for(&self, query: &EventQuery) -> Result<(), StorageError> {
+        if query.text.is_none() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let is_behind = |connection: &Connection| Ok(write::worded(connection)? < write::arrived(connection)?);
+        let mut is_left = self.read(is_behind).await?;
+        while is_left && began.elapsed() < self.catching_up {
+            let portion = self.database.write(|connection| Ok(write::index_words(connection)?)).await;
+            is_left = portion.unwrap_or_else(|error: StorageError| {
+                // The answer does not rest on it.
+                tracing::warn!(%error, "words could not be indexed");
+                false
+            });
+        }
+        Ok(())
     }
 
     /// Runs a question on one state of the store, however many statements it takes.
@@ -103,11 +129,13 @@ impl EventStore for EmbeddedEvents {
     }
 
     async fn search(&self, query: &EventQuery) -> Result<Found, StorageError> {
+        self.catch_up_for(query).await?;
         let query = query.clone();
         self.read(move |connection| search::search(connection, &query)).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StorageError> {
+        self.catch_up_for(&query.events).await?;
         let query = query.clone();
         self.read(move |connection| count::tally(connection, &query)).await
     }

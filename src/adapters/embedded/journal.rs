@@ -16,7 +16,7 @@ use self::rows::StreamRows;
 use super::sqlite::{Database, Failure, Limits, signed, unsigned};
 use crate::ports::journal::{
     Append, Blob, CheckReport, Cursor, Damage, Effect, EffectState, Expected, Journal, JournalError, Lease, NewEffect,
-    NewRecord, Pending, Queue, Row, Stream,
+    NewRecord, Pending, PlacedRow, Queue, Row, Stream,
 };
 use crate::ports::storage::StorageError;
 
@@ -109,6 +109,19 @@ impl Journal for EmbeddedJournal {
         let damaged: Vec<Damage> = rows.iter().filter_map(|row| row.content.as_ref().err().cloned()).collect();
         self.quarantine(&damaged).await;
         Ok(rows)
+    }
+
+    async fn since(&self, place: u64, most: usize) -> Result<Vec<PlacedRow>, JournalError> {
+        self.database.read(move |connection| read_since(connection, place, most)).await
+    }
+
+    async fn end(&self) -> Result<u64, JournalError> {
+        self.database
+            .read(|connection| {
+                let mut query = connection.prepare_cached("SELECT coalesce(max(place), 0) FROM entry")?;
+                Ok(query.query_row([], |row| row.get(0).map(unsigned))?)
+            })
+            .await
     }
 
     async fn streams(&self, prefix: &str) -> Result<Vec<Stream>, JournalError> {
@@ -292,6 +305,23 @@ fn read_stream(connection: &Connection, stream: &Stream, after: u64) -> Done<Vec
     let mut rows = query.query(params![stream.0, signed(after)])?;
     while let Some(row) = rows.next()? {
         found.extend(numbering.next(row)?);
+    }
+    Ok(found)
+}
+
+fn read_since(connection: &Connection, place: u64, most: usize) -> Done<Vec<PlacedRow>> {
+    let mut query = connection.prepare_cached(
+        "SELECT stream, seq, kind, at, body, crc, place FROM entry WHERE place > ?1 ORDER BY place LIMIT ?2",
+    )?;
+    let mut found = Vec::new();
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut rows = query.query(params![signed(place), most])?;
+    while let Some(row) = rows.next()? {
+        let (stream, seq) = (Stream(row.get(0)?), unsigned(row.get(1)?));
+        // Rows of other streams lie between: that one is missing shows when its stream is read.
+        let read = StreamRows::after(seq.saturating_sub(1)).next(row)?;
+        let place = unsigned(row.get(6)?);
+        found.extend(read.map(|row| PlacedRow { place, stream: stream.clone(), row }));
     }
     Ok(found)
 }

@@ -10,6 +10,7 @@ use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use crate::detection::damage::{Broken, Fault, Flaw};
+use crate::domain::words::excerpt;
 
 /// Windows events are flat or nearly so; deeper nesting is an attack on whoever walks it.
 pub const DEEPEST_NESTING: usize = 64;
@@ -172,7 +173,7 @@ impl<'de> Visitor<'de> for Part<'_> {
             match object.entry(name) {
                 Entry::Vacant(entry) => drop(entry.insert(value)),
                 Entry::Occupied(mut entry) => {
-                    self.notes.borrow_mut().repeated.get_or_insert_with(|| entry.key().chars().take(60).collect());
+                    self.notes.borrow_mut().repeated.get_or_insert_with(|| excerpt(entry.key(), 60).into_owned());
                     entry.insert(value);
                 }
             }
@@ -232,7 +233,7 @@ impl Mending<'_> {
                 let end = self.rest.find(|c| !number(c)).unwrap_or(self.rest.len());
                 let written = &self.rest[..end];
                 if written.parse::<f64>().is_ok_and(f64::is_infinite) {
-                    self.flaw(Flaw::HugeNumber, || written.chars().take(60).collect());
+                    self.flaw(Flaw::HugeNumber, || excerpt(written, 60).into_owned());
                     self.out.push_str(&format!("\"{written}\""));
                     self.rest = &self.rest[end..];
                 } else {

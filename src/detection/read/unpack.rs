@@ -107,8 +107,9 @@ pub(super) fn unpack(file: Bytes) -> Result<Peeked, NotUnpacked> {
                 })?;
                 ("zstd", Box::new(unpacking))
             }
-            [0xff, 0xfe, ..] | [b'{' | b'[', 0, ..] => return Ok(utf16(input, u16::from_le_bytes)),
-            [0xfe, 0xff, ..] | [0, b'{' | b'[', ..] => return Ok(utf16(input, u16::from_be_bytes)),
+            // Without a mark it takes two characters: one NUL alone may be a hole in a file that is no such text.
+            [0xff, 0xfe, ..] | [b'{' | b'[', 0, 1..=255, 0, ..] => return Ok(utf16(input, u16::from_le_bytes)),
+            [0xfe, 0xff, ..] | [0, b'{' | b'[', 0, 1..=255, ..] => return Ok(utf16(input, u16::from_be_bytes)),
             [0xef, 0xbb, 0xbf, ..] => return Ok(Peeked::new(input.without(3))),
             _ => return Ok(input),
         };
@@ -203,6 +204,13 @@ mod tests {
         for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
             assert_eq!(text(utf16(&format!("\u{feff}{written}"), bytes)), written);
             assert_eq!(text(utf16(&written, bytes)), written);
+        }
+    }
+
+    #[test]
+    fn a_nul_before_or_after_a_brace_does_not_make_a_file_utf_16() {
+        for written in ["\0{\"a\":1}\n", "{\0\"a\":1}\n", "\0{", "\0\0{}"] {
+            assert_eq!(text(written.into()), written);
         }
     }
 

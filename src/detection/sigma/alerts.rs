@@ -1,18 +1,15 @@
 //! From a match to an alert: true quotes, and the entities by which alerts are grouped.
 
-use std::collections::BTreeSet;
-
 use rsigma_eval::FieldMatch;
 use serde_json::Value;
 
+use super::entities::entities;
 use super::view::View;
-use crate::detection::normalise::is_null_guid;
 use crate::domain::alert::{Alert, Correlated, RuleCard};
-use crate::domain::entity::Entity;
-use crate::domain::event::{Event, SYSMON};
+use crate::domain::event::Event;
 use crate::domain::evidence::Quote;
 use crate::domain::ids::AlertId;
-use crate::knowledge::{canonical, guid};
+use crate::knowledge::canonical;
 
 /// Who raised the alerts of this module.
 pub(super) const SOURCE: &str = "sigma";
@@ -53,6 +50,8 @@ fn quotes(event: &Event, view: &View, matched: &[FieldMatch]) -> Vec<Quote> {
             quotes.push(quote);
         }
     }
+    // The engine gives them in another order each time; the same record has to give the same alert.
+    quotes.sort_by(|one, other| (&one.field, &one.value).cmp(&(&other.field, &other.value)));
     quotes
 }
 
@@ -74,39 +73,6 @@ fn excerpt<'a>(text: &'a str, pattern: Option<&str>) -> &'a str {
     let start = text.floor_char_boundary(found.saturating_sub(LONGEST_QUOTE / 4));
     let end = text.floor_char_boundary((start + LONGEST_QUOTE).min(text.len()));
     &text[start..end]
-}
-
-/// Accounts, processes and logon sessions of an event.
-fn entities(event: &Event) -> Vec<Entity> {
-    let mut entities = BTreeSet::new();
-    let mut names = vec!["User", "SubjectUserName"];
-    if !targets_a_group(event) {
-        names.push("TargetUserName");
-    }
-    // Kerberos writes `name@REALM`.
-    let account = |text: &str| Entity::account(text.split('@').next().unwrap_or(text));
-    entities.extend(names.iter().filter_map(|name| event.data(name)).filter_map(account));
-
-    let guids = ["ProcessGuid", "ParentProcessGuid", "SourceProcessGUID", "SourceProcessGuid"];
-    let guids = guids.iter().filter_map(|name| event.data(name)).filter(|guid| !is_null_guid(guid));
-    entities.extend(guids.filter(|_| event.channel == SYSMON).map(|id| Entity::Process(guid::folded(id))));
-
-    let sessions = ["LogonId", "SubjectLogonId", "TargetLogonId"];
-    let sessions = sessions.iter().filter_map(|name| event.data(name)).map(str::to_lowercase);
-    entities.extend(
-        sessions.filter(|id| !is_machine_session(id)).map(|id| Entity::LogonSession(event.host.key().to_owned(), id)),
-    );
-    entities.into_iter().collect()
-}
-
-/// Events on groups name the group where others name an account; sharing a group connects nobody.
-fn targets_a_group(event: &Event) -> bool {
-    event.channel == "Security" && matches!(event.code, 4727..=4737 | 4754..=4758 | 4764 | 4799)
-}
-
-/// The sessions of SYSTEM, NETWORK SERVICE and LOCAL SERVICE are on every machine; `0x0` is none.
-fn is_machine_session(id: &str) -> bool {
-    matches!(id, "0x0" | "0x3e7" | "0x3e4" | "0x3e5")
 }
 
 #[cfg(test)]

@@ -5,35 +5,31 @@ use rsigma_parser::{CorrelationRule, Level, SigmaRule, Status};
 use super::load::rule_id;
 use crate::domain::alert::{RuleCard, Severity};
 
+/// Rules and correlations say the same of themselves, and are two types.
+macro_rules! card {
+    ($rule:expr) => {
+        RuleCard {
+            id: rule_id($rule.id.as_deref(), &$rule.title),
+            title: $rule.title.clone(),
+            author: $rule.author.clone(),
+            // A rule that does not say how loud it is, is reviewed.
+            level: $rule.level.map_or(Severity::Medium, severity),
+            status: $rule.status.map(status).map(str::to_owned),
+            description: $rule.description.clone(),
+            tags: $rule.tags.clone(),
+            false_positives: $rule.falsepositives.clone(),
+            references: $rule.references.clone(),
+            date: $rule.modified.clone().or_else(|| $rule.date.clone()),
+        }
+    };
+}
+
 pub(super) fn of_rule(rule: &SigmaRule) -> RuleCard {
-    RuleCard {
-        id: rule_id(rule.id.as_deref(), &rule.title),
-        title: rule.title.clone(),
-        author: rule.author.clone(),
-        // A rule that does not say how loud it is, is reviewed.
-        level: rule.level.map_or(Severity::Medium, severity),
-        status: rule.status.map(status).map(str::to_owned),
-        description: rule.description.clone(),
-        tags: rule.tags.clone(),
-        false_positives: rule.falsepositives.clone(),
-        references: rule.references.clone(),
-        date: rule.modified.clone().or_else(|| rule.date.clone()),
-    }
+    card!(rule)
 }
 
 pub(super) fn of_correlation(rule: &CorrelationRule) -> RuleCard {
-    RuleCard {
-        id: rule_id(rule.id.as_deref(), &rule.title),
-        title: rule.title.clone(),
-        author: rule.author.clone(),
-        level: rule.level.map_or(Severity::Medium, severity),
-        status: rule.status.map(status).map(str::to_owned),
-        description: rule.description.clone(),
-        tags: rule.tags.clone(),
-        false_positives: rule.falsepositives.clone(),
-        references: rule.references.clone(),
-        date: rule.modified.clone().or_else(|| rule.date.clone()),
-    }
+    card!(rule)
 }
 
 /// What a rule leaves unsaid that a reader of its alerts would miss.

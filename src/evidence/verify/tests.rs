@@ -185,8 +185,11 @@ async fn the_gatekeeper_counts_only_events_that_are_still_there() {
     let absent = Exhibit::Absence { absence: absence("WKS-1", 50, 150, "203.0.113.9") };
     let ledger = ledger(&[of("p"), of("gone"), absent, of("n1")]);
     let ids = |numbers: &[u32]| numbers.iter().map(|number| EvidenceId::new(*number)).collect::<Vec<_>>();
-    let count = async |numbers: &[u32]| reread(store.as_ref(), &ledger, &ids(numbers)).await.expect("it is read");
+    let read = async |numbers: &[u32]| reread(store.as_ref(), &ledger, &ids(numbers)).await.expect("it is read");
+    let count = async |numbers: &[u32]| read(numbers).await.events;
     assert_eq!(count(&[1, 4]).await, 2);
     assert_eq!(count(&[2, 3, 9]).await, 0);
     assert_eq!(count(&[]).await, 0);
+    assert_eq!(read(&[1, 4]).await.digest, read(&[1, 4]).await.digest);
+    assert_ne!(read(&[1, 4]).await.digest, read(&[1]).await.digest);
 }

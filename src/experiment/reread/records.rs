@@ -77,7 +77,8 @@ fn open(file: &Path) -> io::Result<Box<dyn BufRead>> {
     })
 }
 
-/// One record a line, counted from 1. `false` if the first line with something on it is no record.
+/// One record a line, counted from 1. `false` if the first line with something on it is no record, or
+/// holds all of them.
 fn lines(
     mut log: Box<dyn BufRead>,
     wanted: &dyn Fn(u64) -> bool,
@@ -96,6 +97,7 @@ fn lines(
             continue;
         }
         match parse(text) {
+            Some(record) if is_first && record.pointer("/hits/hits").is_some() => return Ok(false),
             Some(record) if wanted(number) => show(number, &Leaves::of(&record)),
             Some(_) => {}
             None if is_first => return Ok(false),

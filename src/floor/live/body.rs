@@ -9,6 +9,8 @@ use flate2::read::MultiGzDecoder;
 use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::domain::words::excerpt;
+
 /// The unit in which room is counted, in bytes.
 const UNIT: usize = 1024;
 
@@ -83,7 +85,7 @@ impl Room {
         let is_packed = match encoding.map(str::trim) {
             None | Some("" | "identity") => false,
             Some(packed) if packed.eq_ignore_ascii_case("gzip") => true,
-            Some(other) => return Err(BodyError::Encoding(other.chars().take(40).collect())),
+            Some(other) => return Err(BodyError::Encoding(excerpt(other, 40).into_owned())),
         };
         let (mut text, mut room) = (Vec::new(), self.take(PIECE)?);
         let mut pieces = body.into_data_stream();

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::domain::words::excerpt;
+
 /// The version that is answered. Beats refuse an Elasticsearch that is older than they are unless told otherwise
 /// (`allow_older_versions`, on by default), and none that is newer; Logstash knows this one's way with data streams.
 pub const VERSION: &str = "8.17.0";
@@ -49,7 +51,7 @@ pub fn error(status: StatusCode, kind: &str, reason: &str) -> Value {
 }
 
 fn not_offered(method: &Method, path: &str) -> (StatusCode, Value) {
-    let shown: String = path.chars().take(120).collect();
+    let shown = excerpt(path, 120);
     let reason = format!("watchfloor takes bulk requests and answers what they need: {method} /{shown} is not offered");
     (StatusCode::NOT_FOUND, error(StatusCode::NOT_FOUND, "resource_not_found_exception", &reason))
 }

@@ -37,6 +37,9 @@ const BATCH: usize = 1 << 20;
 /// A file that is read whole has to have stood still for so long: until then somebody may be copying it.
 const STILL: Duration = Duration::from_secs(2);
 
+/// A file that is read whole and has not stood still for so long may never do so, and is told of.
+const RESTLESS: Duration = Duration::from_secs(10);
+
 /// A file that has left its path is read for so long after it grew last: its writer may not know yet.
 const LEAVING: Duration = Duration::from_secs(5);
 
@@ -87,6 +90,8 @@ struct Followed {
     /// How it looks now, and since when; `None` once it has left the path.
     seen: Option<Stat>,
     since: Instant,
+    /// Since when it is to be read whole and does not stand still.
+    restless: Option<Instant>,
     reading: Reading,
 }
 
@@ -193,7 +198,9 @@ impl State {
             let stepped = self.step(&key, &mut file).await;
             let is_over =
                 file.seen.is_none() && (!matches!(file.reading, Reading::Lines(_)) || file.since.elapsed() >= LEAVING);
-            if !is_over {
+            if is_over {
+                self.arguments.source.waits_no_more(&file.path.display().to_string());
+            } else {
                 self.files.insert(key, file);
             }
             more |= stepped?;
@@ -217,9 +224,14 @@ impl State {
             file.since = now;
         }
         for Found { key, path, stat } in scanned.map_err(|error| FollowError::of(&path, error))? {
-            let fresh =
-                || Followed { path: PathBuf::new(), done: None, seen: None, since: now, reading: Reading::Undecided };
-            let file = self.files.entry(key).or_insert_with(fresh);
+            let file = self.files.entry(key).or_insert_with(|| Followed {
+                path: PathBuf::new(),
+                done: None,
+                seen: None,
+                since: now,
+                restless: None,
+                reading: Reading::Undecided,
+            });
             file.path = path;
             file.seen = Some(stat);
         }
@@ -296,10 +308,16 @@ impl State {
     /// Takes in a file that does not grow, once it stands still.
     async fn import(&mut self, key: &str, file: &mut Followed) -> Result<(), FollowError> {
         let Some(seen) = file.seen else { return Ok(()) };
+        let Arguments { detector, source, .. } = &self.arguments;
+        let name = file.path.display().to_string();
         if seen.is_younger_than(STILL) {
+            if file.restless.get_or_insert_with(Instant::now).elapsed() >= RESTLESS {
+                source.waits(&name, restless(&name));
+            }
             return Ok(());
         }
-        let Arguments { detector, source, .. } = &self.arguments;
+        file.restless = None;
+        source.waits_no_more(&name);
         let failed = |error| FollowError::of(&file.path, error);
         let path = file.path.clone();
         let opened = blocking(move || {
@@ -320,14 +338,24 @@ impl State {
                 keep(detector, &self.arguments.path, key, &reached).await?;
                 self.reached.insert(key.to_owned(), reached);
                 let alerts = imported.alerts.len() as u64;
-                let taken = Taken { events: imported.events, known: imported.known, alerts };
-                source.imported(file.path.display().to_string(), taken, detector.shared().clock.now());
+                let taken = Taken { events: imported.events, known: imported.known + imported.repeated, alerts };
+                source.imported(name, taken, detector.shared().clock.now());
             }
         }
         file.done = Some(seen);
         file.reading = Reading::Undecided;
         Ok(())
     }
+}
+
+/// What is said of a file that is to be read whole and does not stand still.
+fn restless(name: &str) -> String {
+    format!(
+        "{name} keeps changing, and cannot be read while it grows: it is UTF-16, packed, or no log of one JSON object \
+         per line. It is read once it stands still for {} seconds; have it written as UTF-8, an object per line, or \
+         follow a folder that finished files are moved to",
+        STILL.as_secs()
+    )
 }
 
 /// Keeps what has been reached of a file.
@@ -353,7 +381,7 @@ fn events(path: &Path, lines: Vec<Line>) -> (Vec<Event>, Vec<(u64, Broken)>) {
     let (mut events, mut broken) = (Vec::new(), Vec::new());
     for Line { number, text } in lines {
         let event = match text.as_deref().map(<[u8]>::trim_ascii) {
-            None => Err(Broken::new(Fault::TooLong, format!("longer than {} MB", read::LONGEST_RECORD >> 20))),
+            None => Err(too_long()),
             Some([]) => continue,
             Some(text) => event(text, Origin { file: path.display().to_string(), line: number }),
         };
@@ -368,9 +396,16 @@ fn events(path: &Path, lines: Vec<Line>) -> (Vec<Event>, Vec<(u64, Broken)>) {
 /// One record's text as an event.
 ///
 /// # Errors
-/// When it is no record of a known shape.
+/// When it is longer than a record may be, or no record of a known shape.
 pub(super) fn event(text: &[u8], origin: Origin) -> Result<Event, Broken> {
+    if text.len() > read::LONGEST_RECORD {
+        return Err(too_long());
+    }
     normalise(&read::parse(text)?.fields, origin, ClockOffset::NONE)
+}
+
+fn too_long() -> Broken {
+    Broken::new(Fault::TooLong, format!("longer than {} MB", read::LONGEST_RECORD >> 20))
 }
 
 /// Files are read on threads of their own.

@@ -15,33 +15,29 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::access::Access;
 use super::body::{BodyError, Held, Room};
 use super::bulk::{self, BulkError};
 use super::cluster;
+use super::connections::{Connections, Place};
 use super::detector::Detector;
 use super::health::Health;
 use super::source::Source;
 use crate::floor::faults::{Faults, LISTENER};
 use crate::floor::messages::ListenerMessage;
 
-/// Connections at a time; more wait to be accepted.
-const MOST_CONNECTIONS: u32 = 512;
-
 /// A request's head has to arrive, or the next request to begin, within this time.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// How long the last requests may take when the floor stops.
-const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
 /// When a sender should come again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
@@ -74,30 +70,6 @@ pub struct Arguments {
     pub bound: Arc<Bound>,
     /// Room for connections.
     pub connections: Connections,
-}
-
-/// The connections of a listener, whichever actor accepted them.
-#[derive(Clone)]
-pub struct Connections {
-    free: Arc<Semaphore>,
-    closing: watch::Sender<bool>,
-}
-
-impl Default for Connections {
-    fn default() -> Self {
-        Self { free: Arc::new(Semaphore::new(MOST_CONNECTIONS as usize)), closing: watch::Sender::new(false) }
-    }
-}
-
-impl Connections {
-    /// Accepts no more, lets the requests at work end, and closes. Waits a short while for them.
-    pub async fn close(&self) {
-        self.closing.send_replace(true);
-        let all = self.free.acquire_many(MOST_CONNECTIONS);
-        if tokio::time::timeout(LAST_REQUESTS, all).await.is_err() {
-            tracing::warn!("requests are cut off: they are sent again, since nobody acknowledged them");
-        }
-    }
 }
 
 /// The task that accepts; it ends with the actor.
@@ -154,14 +126,15 @@ impl Drop for Ended {
 }
 
 async fn accept(listener: TcpListener, routes: Router, connections: Connections, faults: &Faults) {
-    let mut closing = connections.closing.subscribe();
     loop {
-        // The semaphore is never closed.
-        let Ok(place) = connections.free.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = closed(&mut closing) => {
-                drop((place, listener));
+        let accepting = async {
+            let place = connections.place().await;
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            accepted = accepting => accepted,
+            () = connections.closed() => {
+                drop(listener);
                 // The actor goes on until it is stopped.
                 return std::future::pending().await;
             }
@@ -169,7 +142,8 @@ async fn accept(listener: TcpListener, routes: Router, connections: Connections,
         match accepted {
             Ok((connection, _)) => {
                 faults.break_once_named(LISTENER);
-                tokio::spawn(serve(connection, routes.clone(), connections.closing.subscribe(), place));
+                place.falls_silent();
+                tokio::spawn(serve(connection, routes.clone(), Arc::new(place)));
             }
             Err(error) => {
                 // Too many open files, say: some will be closed.
@@ -180,26 +154,29 @@ async fn accept(listener: TcpListener, routes: Router, connections: Connections,
     }
 }
 
-/// Waits until connections are to be closed.
-async fn closed(closing: &mut watch::Receiver<bool>) {
-    let _ = closing.wait_for(|closing| *closing).await;
-}
-
-async fn serve(
-    connection: TcpStream,
-    routes: Router,
-    mut closing: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
-) {
+async fn serve(connection: TcpStream, routes: Router, place: Arc<Place>) {
     let _ = connection.set_nodelay(true);
+    let (routes, own) = (TowerToHyperService::new(routes), place.clone());
+    let answering = service_fn(move |request: hyper::Request<Incoming>| {
+        own.speaks();
+        let (answer, own) = (routes.call(request), own.clone());
+        async move {
+            let answer = answer.await;
+            own.falls_silent();
+            answer
+        }
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
-        .serve_connection(TokioIo::new(connection), TowerToHyperService::new(routes));
+        .serve_connection(TokioIo::new(connection), answering);
     let mut serving = std::pin::pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
-        () = closed(&mut closing) => {
+        () = place.ends() => {
+            if place.is_silent() {
+                return;
+            }
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -254,7 +231,10 @@ async fn take_bulk(reception: Arc<Reception>, index: Option<String>, request: Re
     match taken.await {
         Ok(Ok(answer)) => {
             reception.source.works();
-            respond(StatusCode::OK, &answer)
+            respond_text(StatusCode::OK, answer)
+        }
+        Ok(Err(many @ BulkError::TooMany(_))) => {
+            refused(StatusCode::PAYLOAD_TOO_LARGE, "content_too_long_exception", &many.to_string())
         }
         Ok(Err(malformed @ BulkError::Malformed { .. })) => {
             refused(StatusCode::BAD_REQUEST, "illegal_argument_exception", &malformed.to_string())
@@ -322,7 +302,10 @@ fn refused(status: StatusCode, kind: &str, reason: &str) -> Response {
 
 fn respond(status: StatusCode, answer: &impl Serialize) -> Response {
     // Answers have string keys alone, so they are always JSON.
-    let text = serde_json::to_string(answer).unwrap_or_else(|_| Value::Null.to_string());
+    respond_text(status, serde_json::to_string(answer).unwrap_or_else(|_| Value::Null.to_string()))
+}
+
+fn respond_text(status: StatusCode, text: String) -> Response {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();

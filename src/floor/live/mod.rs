@@ -8,6 +8,7 @@ pub mod access;
 pub mod body;
 pub mod bulk;
 pub mod cluster;
+pub mod connections;
 pub mod detector;
 pub mod follow;
 pub mod health;

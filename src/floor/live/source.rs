@@ -1,5 +1,6 @@
 //! A source as others see it: what it delivered, when, and what keeps it from delivering.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -28,6 +29,11 @@ pub enum News {
     /// Something it read is left out: the first of its kind.
     Skipped {
         /// What.
+        what: String,
+    },
+    /// Something waits to be read, and may wait for ever.
+    Waits {
+        /// What, why, and what to do about it.
         what: String,
     },
     /// A file that does not grow was taken in.
@@ -59,6 +65,8 @@ struct State {
     alerts: u64,
     damage: Damage,
     delivered: Option<Timestamp>,
+    /// What waits to be read, with what is said of it.
+    waiting: BTreeMap<String, String>,
 }
 
 /// A source at one instant.
@@ -78,6 +86,8 @@ pub struct Standing {
     pub skipped: u64,
     /// Seconds since it delivered last; `None` before it did.
     pub seconds_since_last_event: Option<u64>,
+    /// What waits to be read and may wait for ever: which, why, and what to do about it.
+    pub waiting: Vec<String>,
 }
 
 impl Source {
@@ -106,6 +116,7 @@ impl Source {
             alerts: state.alerts,
             skipped: state.damage.broken_count(),
             seconds_since_last_event: state.delivered.map(age),
+            waiting: state.waiting.values().cloned().collect(),
         }
     }
 
@@ -160,6 +171,20 @@ impl Source {
         }
     }
 
+    /// Something waits to be read, and may wait for ever. Told once.
+    pub fn waits(&self, file: &str, what: String) {
+        let is_new = self.state().waiting.insert(file.to_owned(), what.clone()).is_none();
+        if is_new {
+            tracing::warn!(source = %self.id, %what, "a file waits to be read");
+            self.tell(News::Waits { what });
+        }
+    }
+
+    /// It was read, or is gone.
+    pub fn waits_no_more(&self, file: &str) {
+        self.state().waiting.remove(file);
+    }
+
     /// Tells whoever watches.
     pub fn tell(&self, news: News) {
         let _ = self.news.try_send((self.id.clone(), news));
@@ -196,6 +221,18 @@ mod tests {
         assert_eq!(all, [News::Up { what: "a file".into() }, trouble, News::Recovered, News::Skipped { what }]);
         let standing = source.standing(Timestamp::UNIX_EPOCH);
         assert_eq!((standing.up, standing.skipped), (true, 2));
+    }
+
+    #[test]
+    fn what_waits_is_told_once_and_stands_until_it_is_over() {
+        let (news, mut told) = mpsc::channel(16);
+        let source = Source::new("follow-1", "a file", news);
+        source.waits("a.log", "a.log keeps changing".into());
+        source.waits("a.log", "a.log keeps changing".into());
+        assert_eq!(source.standing(Timestamp::UNIX_EPOCH).waiting, ["a.log keeps changing"]);
+        source.waits_no_more("a.log");
+        assert!(source.standing(Timestamp::UNIX_EPOCH).waiting.is_empty());
+        assert!(told.try_recv().is_ok() && told.try_recv().is_err());
     }
 
     #[test]

@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 
 use super::access::Access;
 use super::body::{Bounds, Room};
+use super::connections::Connections;
 use super::detector::Detector;
 use super::follow::{self, Follow};
 use super::health::Health;
-use super::listen::{self, Connections, Listen, Reception};
+use super::listen::{self, Listen, Reception};
 use super::source::{News, Source};
 use crate::floor::tree::{self, FloorError};
 

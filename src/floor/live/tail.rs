@@ -1,11 +1,13 @@
 //! A growing file, read line by line from where reading ended last: what is read, and the place that is remembered.
 //!
 //! A line counts once it is whole: it ends with a newline, or it is a whole JSON object already (which no longer
-//! text can begin with). A file is known by its inode, where the system has one, and by the digest of its beginning,
-//! because inodes are given again: a file that was truncated, or written anew in place, is another file.
+//! text can begin with). A file is known by its inode, where the system has one, and by the digests of its beginning
+//! and of what was read last, because inodes are given again and logs begin alike: a file that was truncated, or
+//! written anew in place, is another file.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::detection::read::LONGEST_RECORD;
 use crate::knowledge::canonical;
 
-/// The beginning of a file that tells it from another, in bytes, once so much of it was read.
+/// The beginning of a file that tells it from another, in bytes, once so much of it was read; and as much of what was
+/// read last.
 const HEAD: u64 = 1024;
 
 /// How far a file has been read: after whole lines alone.
@@ -29,6 +32,9 @@ pub struct Place {
     offset: u64,
     /// Lines read.
     line: u64,
+    /// Digest of the last bytes before `offset`; `None` as long as there are none, or if an earlier version wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<String>,
     /// The line that begins before `offset` is longer than a record may be; its rest is passed over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     skipping: bool,
@@ -38,7 +44,7 @@ impl Place {
     /// The beginning of an open file.
     fn start(file: &File) -> io::Result<Self> {
         let digest = canonical::sha256(b"");
-        Ok(Self { inode: inode(file)?, head: 0, digest, offset: 0, line: 0, skipping: false })
+        Ok(Self { inode: inode(file)?, head: 0, digest, offset: 0, line: 0, last: None, skipping: false })
     }
 
     /// The end of a file that was read whole.
@@ -48,8 +54,8 @@ impl Place {
     pub fn end(file: &File) -> io::Result<Self> {
         let offset = file.metadata()?.len();
         let head = offset.min(HEAD);
-        let digest = digest_of_head(file, head)?;
-        Ok(Self { inode: inode(file)?, head, digest, offset, line: 0, skipping: false })
+        let (digest, last) = (digest_of(file, 0..head)?, Some(digest_before(file, offset)?));
+        Ok(Self { inode: inode(file)?, head, digest, offset, line: 0, last, skipping: false })
     }
 
     /// Whether this is the end of this file.
@@ -63,7 +69,11 @@ impl Place {
     /// Whether this is a place in the file.
     fn is_in(&self, file: &File) -> io::Result<bool> {
         let same = self.inode == inode(file)? && file.metadata()?.len() >= self.offset;
-        Ok(same && digest_of_head(file, self.head)? == self.digest)
+        let same = same && digest_of(file, 0..self.head)? == self.digest;
+        match &self.last {
+            Some(last) if same => Ok(digest_before(file, self.offset)? == *last),
+            _ => Ok(same),
+        }
     }
 }
 
@@ -149,9 +159,12 @@ impl Tail {
             }
             lines.push(Line { number: self.place.line, text: (!is_long).then_some(text) });
         }
+        if taken > 0 {
+            self.place.last = Some(digest_before(&self.file, self.place.offset)?);
+        }
         if self.place.head < HEAD {
             self.place.head = self.place.offset.min(HEAD);
-            self.place.digest = digest_of_head(&self.file, self.place.head)?;
+            self.place.digest = digest_of(&self.file, 0..self.place.head)?;
         }
         Ok(lines)
     }
@@ -163,11 +176,15 @@ fn is_object(text: &[u8]) -> bool {
     text.starts_with(b"{") && text.ends_with(b"}") && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-fn digest_of_head(mut file: &File, head: u64) -> io::Result<String> {
+fn digest_of(mut file: &File, bytes: Range<u64>) -> io::Result<String> {
     let mut text = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.take(head).read_to_end(&mut text)?;
+    file.seek(SeekFrom::Start(bytes.start))?;
+    file.take(bytes.end - bytes.start).read_to_end(&mut text)?;
     Ok(canonical::sha256(&text))
+}
+
+fn digest_before(file: &File, offset: u64) -> io::Result<String> {
+    digest_of(file, offset.saturating_sub(HEAD)..offset)
 }
 
 #[cfg(unix)]

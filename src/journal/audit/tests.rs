@@ -6,11 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::*;
-use crate::domain::containment::{Action, DenialRule};
+use crate::domain::containment::{Action, Decision, DenialRule, Proposal};
 use crate::domain::entity::HostName;
 use crate::domain::ids::ProposalId;
 use crate::fixtures::{CASE, at, journal, tamper};
-use crate::ports::journal::{CheckReport, Cursor, Effect, Lease, Pending, Queue, Row};
+use crate::ports::journal::{CheckReport, Cursor, Effect, Lease, Pending, PlacedRow, Queue, Row};
 
 /// A journal whose rows can be changed without leaving a trace: whoever holds the file can repair checksums.
 #[derive(Default)]
@@ -41,6 +41,14 @@ impl Journal for OpenBook {
         let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = rows.iter().filter(|(seq, _)| *seq > after);
         Ok(rows.map(|(seq, record)| Row { seq: *seq, content: Ok(record.clone()) }).collect())
+    }
+
+    async fn since(&self, _: u64, _: usize) -> Result<Vec<PlacedRow>, JournalError> {
+        unreachable!("the audit reads one stream")
+    }
+
+    async fn end(&self) -> Result<u64, JournalError> {
+        unreachable!("the audit reads one stream")
     }
 
     async fn streams(&self, _: &str) -> Result<Vec<Stream>, JournalError> {
@@ -92,8 +100,8 @@ impl Journal for OpenBook {
     }
 }
 
-fn row(number: u32) -> AuditRow {
-    AuditRow {
+fn row(number: u32) -> GateEvent {
+    GateEvent::Decided {
         proposal: Proposal {
             id: ProposalId::new(CASE, number),
             action: Action::IsolateDevice,
@@ -101,17 +109,21 @@ fn row(number: u32) -> AuditRow {
             because: "it spreads".into(),
             evidence: vec![],
         },
-        decision: Decision::Denied { rule: DenialRule::DryRun },
+        decision: Decision::Denied { rule: DenialRule::DryRun, value: "off".into() },
         facts: "facts".into(),
         policy: "policy".into(),
     }
+}
+
+async fn add(chain: &mut AuditChain, number: u32, seconds: i64) -> Result<(), JournalError> {
+    chain.append(vec![row(number)], vec![], vec![], at(seconds)).await
 }
 
 async fn book_of(rows: u32) -> Arc<OpenBook> {
     let book = Arc::new(OpenBook::default());
     let mut chain = AuditChain::open(book.clone()).await.expect("it is read");
     for number in 1..=rows {
-        chain.append(row(number), at(i64::from(number))).await.expect("it is written");
+        add(&mut chain, number, i64::from(number)).await.expect("it is written");
     }
     book
 }
@@ -127,13 +139,25 @@ async fn an_untouched_chain_holds_and_goes_on_after_it_is_opened_again() {
     let before = verify(book.as_ref()).await.expect("it is read");
     assert_eq!((before.rows, &before.broken), (2, &None));
     let mut chain = AuditChain::open(book.clone()).await.expect("it is read");
-    assert_eq!(chain.rows(), [row(1), row(2)]);
-    chain.append(row(3), at(3)).await.expect("it is written");
+    let known: Vec<_> = chain.rows().iter().map(|row| (row.seq, row.event.clone())).collect();
+    assert_eq!(known, [(1, row(1)), (2, row(2))]);
+    add(&mut chain, 3, 3).await.expect("it is written");
     assert_eq!(chain.rows().len(), 3);
     let after = verify(book.as_ref()).await.expect("it is read");
     assert_eq!((after.rows, &after.broken), (3, &None));
     assert_ne!(after.tip, before.tip);
     assert_ne!(before.tip, GENESIS);
+}
+
+#[tokio::test]
+async fn what_happened_together_is_linked_in_its_order() {
+    let book = Arc::new(OpenBook::default());
+    let mut chain = AuditChain::open(book.clone()).await.expect("it is read");
+    chain.append(vec![row(1), row(2)], vec![], vec![], at(1)).await.expect("it is written");
+    add(&mut chain, 3, 2).await.expect("it is written");
+    assert_eq!(broken(&book).await, (3, None));
+    book.change(|rows| drop(rows.remove(1)));
+    assert_eq!(broken(&book).await.0, 1);
 }
 
 #[tokio::test]
@@ -147,8 +171,8 @@ async fn a_second_gatekeeper_is_refused() {
     let book = book_of(1).await;
     let mut one = AuditChain::open(book.clone()).await.expect("it is read");
     let mut two = AuditChain::open(book.clone()).await.expect("it is read");
-    one.append(row(2), at(2)).await.expect("it is first");
-    let refused = two.append(row(3), at(3)).await;
+    add(&mut one, 2, 2).await.expect("it is first");
+    let refused = add(&mut two, 3, 3).await;
     assert!(matches!(refused, Err(JournalError::Conflict { .. })), "{refused:?}");
     assert_eq!(two.rows().len(), 1, "what was refused did not happen");
 }
@@ -178,7 +202,8 @@ async fn an_edited_row_whose_hash_was_repaired_breaks_the_row_after_it() {
     let book = book_of(3).await;
     book.change(|rows| {
         let mut link: Link = serde_json::from_str(&rows[1].1.body).expect("it is a link");
-        link.row.proposal.host = HostName::new("WKS-2");
+        let GateEvent::Decided { proposal, .. } = &mut link.row else { panic!("{link:?}") };
+        proposal.host = HostName::new("WKS-2");
         link.hash = hash(&link.previous, 2, link.at, &link.row);
         rows[1].1.body = serde_json::to_string(&link).expect("it is JSON");
     });
@@ -237,7 +262,7 @@ async fn what_happened_to_a_row_of_the_embedded_journal_is_said() {
         let (folder, journal) = journal();
         let mut chain = AuditChain::open(journal.clone()).await.expect("it is read");
         for number in 1..=3 {
-            chain.append(row(number), at(0)).await.expect("it is written");
+            add(&mut chain, number, 0).await.expect("it is written");
         }
         tamper(&folder, damage);
         let verified = verify(journal.as_ref()).await.expect("it is read");

@@ -127,7 +127,7 @@ fn a_slot_that_broke_is_counted_with_its_step() {
 
 #[test]
 fn proposals_wait_until_they_are_decided() {
-    let denied = Decision::Denied { rule: DenialRule::DryRun };
+    let denied = Decision::Denied { rule: DenialRule::DryRun, value: String::new() };
     let decided = |number| CaseEntry::Decided {
         proposal: ProposalId::new(CASE, number),
         decision: denied.clone(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::case::{Hold, HoldCause, Status};
-use crate::domain::containment::{Action, DenialRule, Proposal};
+use crate::domain::containment::{Action, Decision, DenialRule, Proposal};
 use crate::domain::draft::Classification;
 use crate::domain::ids::ProposalId;
 use crate::domain::route::Tier;
@@ -81,13 +81,15 @@ fn a_proposal_is_shown_with_its_answer() {
         because: "it spreads".into(),
         evidence: vec![],
     };
-    let denied = Decision::Denied { rule: DenialRule::DryRun };
-    log.proposals = vec![
-        Proposed { proposal: proposal(1), decision: None },
-        Proposed { proposal: proposal(2), decision: Some(denied) },
-    ];
+    let denied = Decision::Denied { rule: DenialRule::DryRun, value: "off".into() };
+    let mut answered = Proposed::new(proposal(2));
+    answered.decide(denied);
+    log.proposals = vec![Proposed::new(proposal(1)), answered];
     let state = shown(&log, vec![]);
     assert_eq!(state.proposals[0]["answer"], "waiting");
     assert_eq!(state.proposals[1]["answer"], DenialRule::DryRun.reason());
     assert_eq!(state.proposals[1]["id"], "P-1.2");
+    assert_eq!(state.proposals[1]["decision"], "denied");
+    assert_eq!((&state.proposals[1]["rule"], &state.proposals[1]["value"]), (&json!("dry_run"), &json!("off")));
+    assert!(!needs_person(&state.proposals[1]));
 }

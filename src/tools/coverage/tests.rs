@@ -34,7 +34,7 @@ async fn each_kind_is_alive_on_both_sides_or_said_not_to_be() {
     let (texts, kinds) = ask(events, json!([{"code": 1}, {"code": 3}, {"code": 22}])).await;
     assert!(texts[0].starts_with("Sysmon 1: alive (3 events; "), "{}", texts[0]);
     assert!(texts[0].contains(&format!("last before {}, first after {}", at(50), at(250))), "{}", texts[0]);
-    assert!(texts[1].starts_with("Sysmon 3: seen on one side of the window only (1 events; "), "{}", texts[1]);
+    assert!(texts[1].starts_with("Sysmon 3: seen on one side of the window only (1 event; "), "{}", texts[1]);
     assert!(texts[1].contains("first after none"), "{}", texts[1]);
     assert!(texts[2].starts_with("Sysmon 22: never seen here around then (0 events; "), "{}", texts[2]);
     let alive: Vec<(u32, bool)> = kinds.iter().map(|kind| (kind.code, kind.seen.is_alive())).collect();

@@ -45,9 +45,11 @@ fn condition(comparison: Comparison, value: &str) -> Condition {
     Condition { field: "winlog.event_data.Image".into(), comparison, value: value.into() }
 }
 
+/// A store whose questions index nothing by themselves.
 async fn store(events: Vec<Event>) -> (TempDir, EmbeddedEvents) {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = EmbeddedEvents::open(folder.path()).expect("it opens");
+    let mut store = EmbeddedEvents::open(folder.path()).expect("it opens");
+    store.catching_up = std::time::Duration::ZERO;
     store.insert(rows(events)).await.expect("they are stored");
     (folder, store)
 }
@@ -221,6 +223,18 @@ async fn words_are_found_before_and_after_they_are_indexed() {
     assert_eq!(store.size().await.expect("it is read").unindexed, 0);
     let early = EventQuery { watermark: Watermark(1), ..text("encod") };
     assert_eq!(all_ids(&store, early).await, "a");
+}
+
+#[tokio::test]
+async fn a_question_for_text_indexes_what_an_import_left() {
+    let (folder, store) = store(vec![process("a", 1, "wks-1", r"C:\run.exe", "run")]).await;
+    drop(store);
+    let store = EmbeddedEvents::open(folder.path()).expect("it opens");
+    store.insert(rows([process("b", 2, "wks-1", r"C:\run.exe", "run")])).await.expect("it is stored");
+    all_ids(&store, everything()).await;
+    assert!(store.size().await.expect("it is read").unindexed > 0, "other questions do not");
+    assert_eq!(all_ids(&store, EventQuery { text: TextQuery::new("run"), ..everything() }).await, "ab");
+    assert_eq!(store.size().await.expect("it is read").unindexed, 0);
 }
 
 #[tokio::test]

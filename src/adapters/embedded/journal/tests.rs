@@ -369,3 +369,24 @@ async fn a_journal_of_the_first_format_is_brought_to_the_newest() {
     journal.append(append("a", Expected::Last(0), &["one"])).await.expect("it is written");
     journal.set_cursor(cursor("x", "{}")).await.expect("it is kept");
 }
+
+#[tokio::test]
+async fn rows_of_all_streams_are_read_in_the_order_in_which_they_were_written() {
+    let (folder, journal) = open();
+    assert_eq!(journal.end().await.expect("it answers"), 0);
+    for (name, bodies) in [("a", &["1", "2"][..]), ("b", &["3"]), ("a", &["4"])] {
+        journal.append(append(name, Expected::Any, bodies)).await.expect("it is written");
+    }
+    let since = async |place, most| journal.since(place, most).await.expect("it reads");
+    let told = |rows: Vec<PlacedRow>| -> Vec<(String, String)> {
+        rows.into_iter().map(|row| (row.stream.0, row.row.content.map_or("damaged".into(), |r| r.body))).collect()
+    };
+    let all = since(0, 10).await;
+    assert_eq!(all.last().map(|row| row.place), Some(journal.end().await.expect("it answers")));
+    let second = all[1].place;
+    let expected = [("a", "1"), ("a", "2"), ("b", "3"), ("a", "4")].map(|(s, b)| (s.to_owned(), b.to_owned()));
+    assert_eq!(told(all), expected);
+    assert_eq!(told(since(second, 1).await), expected[2..3]);
+    tamper(&folder, "UPDATE entry SET body = 'x' WHERE stream = 'b'");
+    assert_eq!(told(since(second, 10).await)[0], ("b".to_owned(), "damaged".to_owned()));
+}

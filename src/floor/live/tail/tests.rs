@@ -94,6 +94,29 @@ fn a_file_written_over_with_more_than_it_held_is_another_file() {
 }
 
 #[test]
+fn a_file_written_over_with_the_same_beginning_is_another_file() {
+    let line = |text: &str| format!("{}{text}\n", "x".repeat(HEAD as usize));
+    let log = Log::with(&[line("header"), line("one")].concat());
+    let mut tail = log.tail(&[]);
+    assert_eq!(texts(&mut tail).len(), 2);
+    assert!(!tail.is_overwritten().expect("it is read"));
+    fs::write(&log.path, [line("header"), line("two"), line("three")].concat()).expect("it is written over");
+    assert!(tail.is_overwritten().expect("it is read"));
+    assert_eq!(texts(&mut log.tail(&[tail.place().clone()])).len(), 3);
+}
+
+#[test]
+fn a_place_of_an_earlier_version_is_still_a_place() {
+    let log = Log::with("one\n");
+    let mut tail = log.tail(&[]);
+    texts(&mut tail);
+    let mut place = serde_json::to_value(tail.place()).expect("JSON");
+    place.as_object_mut().expect("an object").remove("last").expect("it was not known then");
+    log.write("two\n");
+    assert_eq!(texts(&mut log.tail(&[serde_json::from_value(place).expect("a place")])), ["two"]);
+}
+
+#[test]
 fn a_renamed_file_is_known_by_its_place() {
     let log = Log::with("one\n");
     let mut tail = log.tail(&[]);

@@ -1,0 +1,116 @@
+//! What the gatekeeper finds out for itself before it decides: it believes no analyst.
+
+use jiff::Timestamp;
+
+use super::Shared;
+use crate::domain::case::Status;
+use crate::domain::containment::{AssetFacts, DeviceRole, EvidenceFacts, Facts, Proposal, Target};
+use crate::domain::draft::Classification;
+use crate::domain::entity::HostName;
+use crate::domain::ids::{AlertId, CaseId};
+use crate::evidence;
+use crate::journal::case_log::CaseLog;
+use crate::journal::case_stream::CaseStream;
+use crate::knowledge::canonical;
+use crate::ports::edr::{Device, EdrError, Reach, Resolution};
+use crate::ports::events::{EventQuery, Kind};
+use crate::ports::journal::{JournalError, Lease};
+use crate::ports::storage::StorageError;
+use crate::tools::recorded;
+
+/// The facts about every proposal of a claimed case that nobody has answered.
+pub(super) async fn of_case(
+    shared: &Shared,
+    lease: Lease,
+) -> Result<(CaseId, Lease, Vec<(Proposal, Facts)>), JournalError> {
+    let case: CaseId = lease.item.parse().unwrap_or(CaseId::new(0));
+    let stream = CaseStream::open(shared.journal.clone(), case, None).await?;
+    let mut gathered = Vec::new();
+    for proposal in stream.log().undecided() {
+        gathered.push((proposal.clone(), of(shared, stream.log(), proposal).await?));
+    }
+    Ok((case, lease, gathered))
+}
+
+/// The facts about a proposal as they are now.
+pub(super) async fn now(shared: &Shared, proposal: &Proposal) -> Result<Facts, JournalError> {
+    let stream = CaseStream::open(shared.journal.clone(), proposal.id.case(), None).await?;
+    of(shared, stream.log(), proposal).await
+}
+
+async fn of(shared: &Shared, log: &CaseLog, proposal: &Proposal) -> Result<Facts, JournalError> {
+    let is_it = |host: &HostName| *host == proposal.host && !host.is_of_another_domain(&proposal.host);
+    let host_in_case = shared.alerts.get(&log.alerts).iter().any(|alert| is_it(&alert.host));
+    let issues_tickets = issues_tickets(shared, &proposal.host).await?;
+    let role = if issues_tickets { DeviceRole::DomainController } else { DeviceRole::Unknown };
+    Ok(Facts {
+        nature: shared.devices.nature(),
+        target: target(shared, &proposal.host).await?,
+        // Who owns the machine and whether it may be isolated is declared nowhere yet.
+        asset: AssetFacts { role, ..AssetFacts::default() },
+        host_in_case,
+        evidence: evidence(shared, log, proposal).await?,
+        verdict_stands: verdict_stands(log),
+        held_by: None,
+    })
+}
+
+/// The evidence of a proposal, read again, and the alerts it was asked on.
+pub(super) async fn evidence(
+    shared: &Shared,
+    log: &CaseLog,
+    proposal: &Proposal,
+) -> Result<EvidenceFacts, JournalError> {
+    let ledger = recorded::before(shared.journal.as_ref(), log, u32::MAX).await?.ledger;
+    let reread = evidence::reread(shared.events.as_ref(), &ledger, &proposal.evidence).await?;
+    let mut alerts: Vec<&AlertId> = log.alerts.iter().collect();
+    alerts.sort_unstable();
+    let digest = canonical::digest(&(alerts, &reread.digest));
+    Ok(EvidenceFacts { cited: proposal.evidence.len(), reread: reread.events, digest })
+}
+
+/// The last verdict calls it malicious, and neither a merge nor a person has ended the case.
+pub(super) fn verdict_stands(log: &CaseLog) -> bool {
+    let is_open = matches!(log.status, Status::InProgress | Status::OnHold);
+    is_open && log.judged().is_some_and(|(_, draft)| draft.classification == Classification::TruePositive)
+}
+
+/// What the host is at the EDR. An EDR that does not answer is a fact, a full disk is not.
+async fn target(shared: &Shared, host: &HostName) -> Result<Target, StorageError> {
+    match resolve(shared, host).await {
+        Ok(target) => Ok(target),
+        Err(EdrError::Storage(error)) => Err(error),
+        Err(error) => Ok(Target::Unreadable { why: error.to_string() }),
+    }
+}
+
+async fn resolve(shared: &Shared, host: &HostName) -> Result<Target, EdrError> {
+    let edr = &shared.devices;
+    Ok(match edr.resolve(host).await? {
+        Resolution::Unknown => Target::Unknown,
+        Resolution::Unmanaged { .. } => Target::Unmanaged,
+        Resolution::Ambiguous { candidates } => {
+            Target::Ambiguous { candidates: candidates.into_iter().map(|device| device.id).collect() }
+        }
+        Resolution::Device { device: Device { id, name, reach, tags, .. } } => {
+            let pending = edr.actions(&id).await?.into_iter().find(|action| !action.status.is_final());
+            Target::Managed {
+                is_online: reach == Reach::Online,
+                is_isolated: edr.is_isolated(&id).await?,
+                in_flight: pending.map(|action| action.id),
+                device: id,
+                name,
+                tags,
+            }
+        }
+    })
+}
+
+/// Only a domain controller issues Kerberos tickets.
+async fn issues_tickets(shared: &Shared, host: &HostName) -> Result<bool, StorageError> {
+    let watermark = shared.events.watermark().await?;
+    let kinds = [4768, 4769].map(|code| Kind { channel: Some("Security".into()), code }).to_vec();
+    let all = EventQuery::within(Timestamp::MIN, Timestamp::MAX, watermark);
+    let query = EventQuery { host: Some(host.clone()), kinds, limit: 1, ..all };
+    Ok(shared.events.search(&query).await?.total > 0)
+}
