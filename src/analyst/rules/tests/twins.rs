@@ -70,6 +70,15 @@ fn a_monitor_that_opens_everything_is_no_thief() {
 }
 
 #[test]
+fn code_that_net_compiled_while_it_ran_is_not_hidden() {
+    let trace = "C:\\Windows\\SYSTEM32\\ntdll.dll+9c|UNKNOWN(0000020a)";
+    let asked = named(&case(Severity::Medium, vec![access(POWERSHELL, "0x1410", trace)]).features());
+    assert!(asked["lsass memory read"] < 1.0 && asked.len() == 1, "{asked:?}");
+    let tool = named(&case(Severity::Medium, vec![access(&format!("{TEMP}a.exe"), "0x1410", trace)]).features());
+    assert!(tool["lsass read by a dump or hidden code"] > 1.0, "{tool:?}");
+}
+
+#[test]
 fn an_account_database_copied_by_hand_and_a_hive_in_its_place() {
     let esentutl = "C:\\Windows\\System32\\esentutl.exe";
     let written =
