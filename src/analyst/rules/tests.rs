@@ -1,7 +1,10 @@
 //! The analyst's judgement on small written events: worked numbers, twins of every group of families, and its laws.
 
+#[cfg(test)]
 mod laws;
+#[cfg(test)]
 mod twins;
+#[cfg(test)]
 mod worked;
 
 use std::collections::BTreeMap;
