@@ -10,6 +10,7 @@ pub mod discovery;
 pub mod fingerprints;
 pub mod guid;
 pub mod lolbins;
+pub mod making;
 pub mod named;
 pub mod paths;
 pub mod pipes;

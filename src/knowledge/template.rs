@@ -2,7 +2,8 @@
 
 /// What stands for each kind of changing part.
 const GUID: &str = "<guid>";
-const ENCODED: &str = "<encoded>";
+/// An encoded run: what it says is not compared.
+pub const ENCODED: &str = "<encoded>";
 const HEX: &str = "<hex>";
 const NUMBER: &str = "<n>";
 const USER: &str = "<user>";

@@ -82,6 +82,7 @@ struct Record {
     log: Log,
     code: u32,
     user: Option<Who>,
+    writer: Option<u64>,
     data: Map<String, Value>,
 }
 
@@ -119,7 +120,7 @@ impl Records {
             data.insert("UtcTime".into(), utc(time).into());
         }
         let place = OFFICE.hosts.iter().position(|other| other.name == host.name);
-        self.records.push(Record { time, host: place.unwrap_or_default(), log, code, user, data });
+        self.records.push(Record { time, host: place.unwrap_or_default(), log, code, user, writer: None, data });
     }
 
     /// A process starts: Sysmon 1, or Security 4688 where Sysmon is missing.
@@ -282,14 +283,18 @@ impl Records {
     }
 
     /// A logged script block.
-    pub fn script(&mut self, host: &Host, time: i64, who: &Who, (text, path): (&str, &str)) {
+    pub fn script(&mut self, host: &Host, time: i64, by: (&Who, &Process), (text, path): (&str, &str)) {
         let block = super::dice::digits_of(&format!("block:{}:{time}", host.name));
         let id =
             format!("{}-{}-4{}-9{}-{}", &block[..8], &block[8..12], &block[13..16], &block[17..20], &block[20..32]);
         let data = data! {
             "MessageNumber": "1", "MessageTotal": "1", "ScriptBlockText": text, "ScriptBlockId": id, "Path": path,
         };
-        self.add_of(host, time, (Log::PowerShell, 4104), Some(who.clone()), data);
+        self.add_of(host, time, (Log::PowerShell, 4104), Some(by.0.clone()), data);
+        // PowerShell writes into the log itself: the header names its process.
+        if let Some(record) = self.records.last_mut() {
+            record.writer = Some(by.1.pid);
+        }
     }
 
     /// The records before a moment, in order of their times, a line each.
@@ -334,7 +339,7 @@ impl Record {
         let mut winlog = json!({
             "api": "wineventlog", "channel": self.log.channel(), "computer_name": name, "event_data": self.data,
             "event_id": self.code.to_string(), "opcode": "Info",
-            "process": {"pid": 2_400 + self.host * 4, "thread": {"id": 3_120 + number % 40 * 4}},
+            "process": {"pid": self.writer.unwrap_or(2_400 + self.host as u64 * 4), "thread": {"id": 3_120 + number % 40 * 4}},
             "provider_guid": guid, "provider_name": provider, "record_id": number, "task": task, "version": version,
         });
         match self.log {

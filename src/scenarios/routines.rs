@@ -131,7 +131,7 @@ impl<'r> HostDay<'r> {
                     "PipeName": "\\TSVCPIPE-harbour", "Image": schedule.image, "User": schedule.user,
                 };
                 self.records.add(self.host, time, Log::Sysmon, 17, data);
-                self.records.script(self.host, time + 700, &system.who, ("prompt", ""));
+                self.records.script(self.host, time + 700, (&system.who, &schedule), ("prompt", ""));
             }
         }
     }

@@ -64,9 +64,9 @@ pub fn event(id: &str, seconds: i64, host: &str, (channel, code): (&str, u32), d
 pub fn activity(host: &str, command_line: &str) -> Vec<Event> {
     let guid = format!("{{{host}}}");
     let process = json!({
-        "Image": "C:\\Tools\\tool.exe", "CommandLine": command_line, "IntegrityLevel": "Medium",
-        "User": "CORP\\a.user", "ProcessGuid": guid, "ProcessId": "4242", "ParentProcessGuid": "{0}",
-        "ParentImage": "C:\\Windows\\explorer.exe",
+        "Image": TOOL, "CommandLine": command_line, "IntegrityLevel": "Medium",
+        "User": "NT AUTHORITY\\SYSTEM", "ProcessGuid": guid, "ProcessId": "4242", "ParentProcessGuid": "{0}",
+        "ParentImage": AGENT,
     });
     let other = format!("{{other-{host}}}");
     let connection = json!({"Image": "C:\\Tools\\other.exe", "ProcessGuid": other, "DestinationIp": "192.0.2.1"});
@@ -79,7 +79,24 @@ pub fn activity(host: &str, command_line: &str) -> Vec<Event> {
         let data = json!({"Image": "C:\\Windows\\System32\\svchost.exe", "ProcessGuid": "{1}"});
         events.push(event(&format!("w{seconds}-{code}-{host}"), seconds, host, (SYSMON, code), data));
     }
+    events.extend(habit(command_line));
     events
+}
+
+/// The tool and the installed program that runs it.
+const TOOL: &str = "C:\\Program Files\\Agent\\tool.exe";
+const AGENT: &str = "C:\\Program Files\\Agent\\agent.exe";
+
+/// The same start on other machines in the weeks before: nobody closes what is no habit.
+fn habit(command_line: &str) -> Vec<Event> {
+    let on = |(number, days): (usize, i64)| {
+        let data = json!({
+            "Image": TOOL, "CommandLine": command_line, "User": "NT AUTHORITY\\SYSTEM", "ParentImage": AGENT,
+            "ProcessGuid": format!("{{habit-{number}}}"), "ProcessId": "4242", "ParentProcessGuid": "{0}",
+        });
+        event(&format!("h{number}-{command_line}"), -86_400 * days, &format!("OTHER-{number}"), (SYSMON, 1), data)
+    };
+    [20, 15, 10, 5].into_iter().enumerate().map(on).collect()
 }
 
 /// The alert `a-HOST` on the event `p-HOST`.

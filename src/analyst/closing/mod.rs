@@ -5,6 +5,7 @@
 //! without a name. What an analyst looked at is not relied on: answers are cut short, the store is not.
 
 mod deeds;
+mod known;
 mod run;
 mod script;
 mod sight;
@@ -42,6 +43,7 @@ pub async fn obstacles(
         match Run::of(&asked, event).await? {
             Err(obstacle) => all.push(obstacle),
             Ok(run) => {
+                all.extend(known::lacking(&asked, &run).await?);
                 all.extend(deeds::unexplained(&asked, &run).await?);
                 all.extend(script::foreign_writers(&asked, &run).await?);
                 all.extend(sight::unseen(&asked, &run).await?);

@@ -268,3 +268,65 @@ async fn a_damaged_log_stands_against_every_close_and_against_nothing_else() {
     assert_eq!(found, [Obstacle::Unseen("a.json was not read whole: cut short after line 7".into())]);
     assert_eq!(ask(&[]).await.expect("it is read"), [], "nothing is closed");
 }
+
+/// A tool that an installed agent runs: on these machines, each on a day of its own, before it is asked about.
+fn run_by_agent(command: &str, elsewhere: &[(&str, &str)]) -> Vec<Event> {
+    let start = |command: &str| {
+        json!({
+            "Image": "C:\\Program Files\\Vendor\\tool.exe", "CommandLine": command, "User": "NT AUTHORITY\\SYSTEM",
+            "ParentImage": "C:\\Program Files\\Vendor\\agent.exe", "ProcessGuid": GUID, "ProcessId": "4172",
+            "ParentProcessGuid": PARENT})
+    };
+    let mut events = quiet();
+    events.retain(|event| event.id.as_str() != "written");
+    events[0] = sysmon("start", 100, 1, start(command));
+    for (number, (host, command)) in elsewhere.iter().enumerate() {
+        let mut data = start(command);
+        data["ProcessGuid"] = json!(format!("{{habit-{number}}}"));
+        let days = 20 - 5 * i64::try_from(number).expect("few");
+        events.push(event(&format!("habit-{number}"), -86_400 * days, host, (SYSMON, 1), data));
+    }
+    events
+}
+
+#[tokio::test]
+async fn what_fits_no_fingerprint_has_to_recur_and_to_be_of_known_making() {
+    let lacks = |found: &[Obstacle], what: &str| {
+        assert!(matches!(found, [Obstacle::Unexplained(says)] if says.contains(what)), "{what}: {found:?}");
+    };
+    let plain = "tool.exe /check";
+    let three = [("A", plain), ("B", plain), ("C", plain)];
+    assert_eq!(of(run_by_agent(plain, &three)).await, []);
+    lacks(&of(run_by_agent(plain, &three[..2])).await, "does not recur");
+    lacks(&of(run_by_agent(plain, &[])).await, "no week of history");
+    let same_host = [("A", plain), ("A", plain), ("A", plain)];
+    lacks(&of(run_by_agent(plain, &same_host)).await, "does not recur");
+    let mut by_person = run_by_agent(plain, &three);
+    by_person[0].document["winlog"]["event_data"]["User"] = json!("CORP\\a.user");
+    lacks(&of(by_person).await, "fits no fingerprint");
+}
+
+#[tokio::test]
+async fn another_payload_in_the_same_form_does_not_recur() {
+    let encoded = |payload: &str| format!("tool.exe -enc {payload}");
+    let (one, other) = ("JAB2ACAAPQAgAEcAZQB0AC0ASABvAHQARgBpAHgA", "JAB4ACAAPQAgAEcAZQB0AC0AUwBlAHIAdgBpAGMAZQA=");
+    let (one, other) = (encoded(one), encoded(other));
+    let same = [("A", one.as_str()), ("B", one.as_str()), ("C", one.as_str())];
+    assert_eq!(of(run_by_agent(&one, &same)).await, []);
+    let found = of(run_by_agent(&other, &same)).await;
+    assert!(matches!(found.as_slice(), [Obstacle::Unexplained(says)] if says.contains("the very same")), "{found:?}");
+}
+
+#[tokio::test]
+async fn whatever_script_a_command_names_is_nobody_elses() {
+    let command = "tool.exe -File \"C:\\Program Files\\Vendor\\check.ps1\"";
+    let three = [("A", command), ("B", command), ("C", command)];
+    let written = |image: &str| {
+        let data =
+            json!({"ProcessGuid": OTHER, "Image": image, "TargetFilename": "C:\\Program Files\\Vendor\\check.ps1"});
+        [run_by_agent(command, &three), vec![sysmon("written-by", 40, 11, data)]].concat()
+    };
+    assert_eq!(of(written("C:\\Program Files\\Vendor\\agent.exe")).await, []);
+    let found = of(written("C:\\Tools\\a.exe")).await;
+    assert!(matches!(found.as_slice(), [Obstacle::Unexplained(says)] if says.contains("another program")), "{found:?}");
+}

@@ -197,7 +197,7 @@ mod tests {
     fn alerts_choose_their_families_by_technique_and_by_kind() {
         let mut dump = alert("a", "e", "WKS-1", 0);
         dump.rule.tags = vec!["attack.t1003.001".into()];
-        assert_eq!(of(&[dump]).iter().map(|family| family.id).collect::<Vec<_>>(), ["lsass"]);
+        assert_eq!(of(&[dump]).iter().map(|family| family.id).collect::<Vec<_>>(), ["lsass", "stores"]);
         let mut service = alert("a", "e", "WKS-1", 0);
         service.event_kind = "System 7045".into();
         assert!(of(&[service]).iter().any(|family| family.id == "service"));

@@ -38,6 +38,12 @@ pub fn is_protected(host: &HostName, seen: &Seen) -> bool {
     })
 }
 
+/// What people say of the machine was asked, so that silence means that nobody said anything.
+#[must_use]
+pub fn is_asked_about(host: &HostName, seen: &Seen) -> bool {
+    assets(seen).any(|(of, ..)| of == *host)
+}
+
 /// Some machine or account of the case is one of which a person decides.
 #[must_use]
 pub fn needs_a_person(seen: &Seen, brief: &Brief) -> bool {

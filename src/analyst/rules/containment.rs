@@ -55,7 +55,9 @@ pub fn wishes(
         })
     };
     for origin in origin::proven(seen) {
-        if acted_on(&origin.reached) {
+        // Administrators reach machines too: the origin itself has to show a program that has no business to, or an act.
+        let shows_harm = origin.by_loose_program || acted_on(&origin.host);
+        if acted_on(&origin.reached) && shows_harm && authority::is_asked_about(&origin.host, seen) {
             let because = format!("its own log shows the connection by which {} was attacked", origin.reached);
             wish(&origin.host, &because, &origin.evidence);
         }

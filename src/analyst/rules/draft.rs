@@ -22,7 +22,13 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
     let score = Score::of(brief, &features, &score::outcomes(seen));
     let probability = score.probability;
     let policy = RoutePolicy::default();
-    let harm = features.iter().find(|feature| feature.is_strong_act()).cloned();
+    // What is asked about is an act on a machine of the case; what was found where it came from is evidence besides.
+    let on_own_host = |feature: &&Feature| {
+        let event = seen.events.get(&feature.evidence);
+        event.is_some_and(|event| brief.alerts.iter().any(|alert| alert.host == event.view.host))
+    };
+    let acts = || features.iter().filter(|feature| feature.is_strong_act());
+    let harm = acts().find(on_own_host).or_else(|| acts().next()).cloned();
     let harmless = benign::explanation(seen, brief);
     let classification = if probability >= policy.escalate_at && score.proves_harm(&features) {
         Classification::TruePositive

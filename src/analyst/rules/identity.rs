@@ -27,13 +27,6 @@ pub fn features(event: &SeenEvent) -> Vec<Feature> {
     if image.to_lowercase().contains(":\\windows \\") {
         add("look-alike folder", STRONG, &[field], format!("{name} runs from a folder that only looks like Windows'"));
     }
-    if paths::is_drop_zone(image) {
-        let says = format!("{name} runs from {}, where things are put down, not installed", class.name());
-        add("runs from where things are put down", MODERATE, &[field], says);
-    } else if class.is_user_writable() {
-        // Much software installs itself into a profile; by itself that says little.
-        add("runs from user-writable folder", WEAK, &[field], format!("{name} runs from {}", class.name()));
-    }
     let original = event.get("OriginalFileName").filter(|original| !original.contains(' ') && original.contains('.'));
     let renamed = original.filter(|original| {
         let original = original.to_lowercase();
@@ -44,7 +37,24 @@ pub fn features(event: &SeenEvent) -> Vec<Feature> {
     if let Some(original) = renamed {
         add("renamed program", STRONG, &["OriginalFileName", field], format!("{original} runs under the name {name}"));
     }
+    found.extend(place(event));
     found
+}
+
+/// Where the acting program lies. Most programs' own starts are not in a log; whatever they do names them too.
+pub fn place(event: &SeenEvent) -> Option<Feature> {
+    let image = event.image()?;
+    let field = ["NewProcessName", "Image", "SourceImage"].into_iter().find(|field| event.get(field) == Some(image))?;
+    let (name, class) = (paths::base_name(image), paths::class(image));
+    if paths::is_drop_zone(image) {
+        let says = format!("{name} runs from {}, where things are put down, not installed", class.name());
+        return event.feature("runs from where things are put down", Family::Identity, MODERATE, &[field], says);
+    }
+    // Much software installs itself into a profile; by itself that says little.
+    let says = format!("{name} runs from {}", class.name());
+    class
+        .is_user_writable()
+        .then(|| event.feature("runs from user-writable folder", Family::Identity, WEAK, &[field], says))?
 }
 
 /// A service whose name is no name: long, and of characters that data are written in.

@@ -64,6 +64,8 @@ fn of_event(event: &SeenEvent, seen: &Seen) -> Vec<Feature> {
     if event.is_start() {
         found.extend(identity::features(event));
         found.extend(lineage::features(event));
+    } else {
+        found.extend(identity::place(event));
     }
     found.extend(fingerprint::features(event, seen));
     found.extend(identity::antivirus(event));

@@ -3,7 +3,7 @@
 use super::feature::{Feature, MODERATE, STRONG, VERY_STRONG};
 use super::seen::SeenEvent;
 use crate::domain::evidence::Family;
-use crate::knowledge::{paths, programs};
+use crate::knowledge::{making, paths, programs};
 
 /// COM classes of Windows that run commands with raised rights for whoever asks (CMSTPLUA and its relatives).
 const ELEVATED_OBJECTS: [&str; 4] = [
@@ -23,7 +23,7 @@ pub fn features(event: &SeenEvent) -> Option<Feature> {
     let command = event.get("CommandLine").unwrap_or_default().to_lowercase();
     let parents_command = event.get("ParentCommandLine").unwrap_or_default().to_lowercase();
     let high = matches!(event.get("IntegrityLevel"), Some("High" | "System"));
-    let by_service_account = event.get("User").is_some_and(is_service_account);
+    let by_service_account = event.get("User").is_some_and(making::is_service_account);
     let (name, value) = if programs::violates_canonical_parent(image, parent) {
         ("parent that Windows never gives", VERY_STRONG)
     } else if foreign && programs::is_reader(parent) {
@@ -72,13 +72,4 @@ pub fn features(event: &SeenEvent) -> Option<Feature> {
 /// How browsers start the native hosts of their extensions and their own helpers.
 fn is_native_host(command: &str) -> bool {
     command.contains("chrome-extension://") || command.contains("chrome.nativemessaging")
-}
-
-/// Accounts under which services run.
-#[must_use]
-pub fn is_service_account(user: &str) -> bool {
-    let user = user.to_lowercase();
-    ["\\system", "\\local service", "\\network service"].iter().any(|name| user.ends_with(name))
-        || user.starts_with("iis apppool\\")
-        || user.starts_with("nt service\\")
 }

@@ -70,3 +70,6 @@ impl Analyst for RuleAnalyst {
 fn submit(brief: &Brief, seen: &Seen) -> Move {
     Move::Submit { draft: Box::new(draft::draft(brief, seen)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::seen::{Seen, SeenEvent};
 use crate::domain::entity::HostName;
 use crate::domain::ids::EvidenceId;
+use crate::knowledge::programs;
 
 /// Ports by which one machine makes another run something, or asks a domain controller.
 const CONTROL_PORTS: [u16; 7] = [88, 135, 139, 389, 445, 5985, 5986];
@@ -75,6 +76,8 @@ pub struct Origin {
     pub reached: HostName,
     /// What shows it, on both sides.
     pub evidence: Vec<EvidenceId>,
+    /// The connection was made by a program that has no business to, as far as any of them shows it.
+    pub by_loose_program: bool,
 }
 
 /// Machines whose own log shows the connection that a proven session on an attacked machine came by.
@@ -83,7 +86,7 @@ pub fn proven(seen: &Seen) -> Vec<Origin> {
     let sessions = seen.events.values().filter_map(|event| of_event(event, seen)).filter(|(by_session, _)| *by_session);
     let mut origins: Vec<Origin> = Vec::new();
     for (_, inbound) in sessions {
-        let connection = seen.events.values().find(|event| {
+        let of_origin = seen.events.values().filter(|event| {
             let is = |field: &str| {
                 event.get(field).and_then(|text| text.parse::<IpAddr>().ok()).map(|address| address.to_canonical())
             };
@@ -96,13 +99,19 @@ pub fn proven(seen: &Seen) -> Vec<Origin> {
                 && (CONTROL_PORTS.contains(&port) || port >= FIRST_DYNAMIC)
                 && event.view.time.duration_since(inbound.time).abs() <= CLOSE
         });
-        let Some(connection) = connection else { continue };
-        if !origins.iter().any(|origin| origin.host == connection.view.host) {
-            origins.push(Origin {
+        // The kernel makes connections to shares for whoever asks: any program named beside it tells more.
+        let is_loose = |event: &SeenEvent| event.image().is_some_and(programs::is_loose);
+        let Some(connection) = of_origin.max_by_key(|event| (is_loose(event), std::cmp::Reverse(event.id))) else {
+            continue;
+        };
+        match origins.iter_mut().find(|origin| origin.host == connection.view.host) {
+            Some(known) => known.by_loose_program |= is_loose(connection),
+            None => origins.push(Origin {
                 host: connection.view.host.clone(),
                 reached: inbound.host.clone(),
                 evidence: vec![connection.id, inbound.evidence],
-            });
+                by_loose_program: is_loose(connection),
+            }),
         }
     }
     origins

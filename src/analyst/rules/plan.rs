@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use super::super::playbook::{self, Look, Of};
 use super::super::{Brief, Move};
+use super::rarity;
 use super::seen::{Seen, SeenEvent};
 use crate::domain::alert::Alert;
 use crate::domain::entity::Entity;
 use crate::domain::event::SYSMON;
 use crate::domain::route::Tier;
-use crate::knowledge::{guid, paths, programs};
+use crate::knowledge::{guid, making, paths, programs};
 use crate::tools::answer::ToolCall;
 
 /// How wide a tier looks.
@@ -207,6 +208,8 @@ pub fn origin_look(brief: &Brief, seen: &Seen) -> Option<Move> {
     let mut known = BTreeSet::new();
     let connections = seen.events.values().filter(|event| !event.related && event.view.is_sysmon(3));
     for event in connections.filter(|event| !hosts.contains(event.view.host.key())) {
+        // Whether it may be acted on is asked of the machine before anything is proposed for it.
+        calls.push(call("asset", json!({ "host": event.view.host.as_str() })));
         let image = event.image().unwrap_or_default();
         if !programs::is_hub(image) && !event.process().is_empty() && known.insert(event.process()) && known.len() <= 3
         {
@@ -245,6 +248,7 @@ fn standing(brief: &Brief, seen: &Seen, width: &Width, calls: &mut Calls) {
         let id = event.view.event.as_str();
         if event.view.is_sysmon(1) {
             calls.push(call("prevalence", json!({ "event": id })));
+            same_command(brief, event, calls);
         }
         if machines.insert(event.view.host.key().to_owned()) || event.is_start() {
             calls.push(call("asset", json!({ "host": event.view.host.as_str(), "event": id })));
@@ -261,6 +265,20 @@ fn standing(brief: &Brief, seen: &Seen, width: &Width, calls: &mut Calls) {
             calls.push(call("script_block", json!({ "event": id })));
         }
     }
+}
+
+/// How often the very same command was run before the case: of an encoded one the template says nothing.
+fn same_command(brief: &Brief, event: &SeenEvent, calls: &mut Calls) {
+    let command = event.get("CommandLine").filter(|command| !event.view.cut && making::is_encoded(command));
+    let (Some(command), Some(image)) = (command, event.image()) else { return };
+    let first = brief.alerts.iter().map(|alert| alert.time).min().unwrap_or(event.view.time);
+    let to = first - SignedDuration::from_hours(2);
+    let arguments = json!({
+        "kinds": [{ "channel": SYSMON, "code": 1 }], "file": paths::base_name(image), "group_by": rarity::COMMAND_LINE,
+        "conditions": [condition("CommandLine", "equals", command)],
+        "from": to - SignedDuration::from_hours(24 * 30), "to": to,
+    });
+    calls.push(call("search_winlog_events", arguments));
 }
 
 /// The processes worth asking about: those of the alerts, then their relatives that run commands or were put down.

@@ -7,25 +7,26 @@
 use std::collections::BTreeMap;
 
 use super::super::Brief;
-use super::authority;
 use super::feature::{Feature, MODERATE, STRONG, WEAK};
-use super::lineage;
 use super::seen::{Seen, SeenEvent};
+use super::{authority, fingerprint};
 use crate::domain::draft::Unknown;
 use crate::domain::evidence::Family;
 use crate::domain::ids::{EventId, EvidenceId};
-use crate::knowledge::paths::{self, PathClass};
-use crate::knowledge::{command, programs};
+use crate::knowledge::making;
 use crate::ports::events::prevalence::Spread;
 use crate::tools::prevalence::{Rarity, What};
 
-/// Machines and days on which a thing recurs before it is usual.
+/// Machines on which a thing recurs before it is usual: the alert's own and two others.
 pub const RECURS_HOSTS: u64 = 3;
-/// See [`RECURS_HOSTS`].
+/// Days on which it does: twice may be chance, or one intrusion.
 pub const RECURS_DAYS: u64 = 3;
 
 /// Days from which it is a habit.
 const HABIT_DAYS: u64 = 20;
+
+/// The field by which the very same command is counted.
+pub const COMMAND_LINE: &str = "winlog.event_data.CommandLine";
 
 /// What a habit lowers: the family's cap.
 const HABIT: f64 = -2.0;
@@ -44,10 +45,27 @@ fn spread(rarity: &Rarity, what: What) -> Option<&Spread> {
     rarity.usual.iter().find(|usual| usual.what == what).map(|usual| &usual.fleet)
 }
 
-/// How often such a start recurs: the rarer of its command and its parentage; nothing if the history is too short.
-fn recurrence(rarity: &Rarity) -> Option<(u64, u64)> {
+/// Machines and days on which the very same command was run, where that was counted.
+fn same_command(seen: &Seen, command: &str) -> (u64, u64) {
+    let counted = seen.answers.iter().filter(|answered| {
+        let arguments = &answered.call.arguments;
+        let of = arguments.get("conditions").and_then(|all| all.get(0)?.get("value")?.as_str());
+        arguments.get("group_by").and_then(|by| by.as_str()) == Some(COMMAND_LINE) && of == Some(command)
+    });
+    let counts = counted.filter_map(|answered| answered.outcome.as_ref().ok()?.data.get("counts")?.get(0).cloned());
+    let number = |count: &serde_json::Value, at: usize| count.get(at).and_then(serde_json::Value::as_u64).unwrap_or(0);
+    counts.map(|count| (number(&count, 2), number(&count, 3))).max().unwrap_or_default()
+}
+
+/// How often such a start recurs: the rarer of its command and its parentage; nothing if the history is too short. Of
+/// a command in which something is encoded only the very same counts.
+fn recurrence(start: &SeenEvent, rarity: &Rarity, seen: &Seen) -> Option<(u64, u64)> {
+    let exact = start.get("CommandLine").filter(|command| making::is_encoded(command));
+    let exact = exact.map_or((u64::MAX, u64::MAX), |command| same_command(seen, command));
     let (command, parentage) = (spread(rarity, What::Command)?, spread(rarity, What::Parentage)?);
-    rarity.history.is_enough().then(|| (command.hosts.min(parentage.hosts), command.days.min(parentage.days)))
+    let rarer = |one: u64, other: u64, exact: u64| one.min(other).min(exact);
+    let spread = || (rarer(command.hosts, parentage.hosts, exact.0), rarer(command.days, parentage.days, exact.1));
+    rarity.history.is_enough().then(spread)
 }
 
 /// What the answers mean.
@@ -59,11 +77,14 @@ pub fn features(seen: &Seen, brief: &Brief) -> Vec<Feature> {
     // As usual as the least usual of all alerts: one known habit says nothing of the rest.
     let alerts = brief.alerts.iter().map(|alert| {
         let event = seen.trigger(&alert.event)?;
-        recurring(event, of(event)?)
+        Some((recurring(event, of(event)?, seen)?, made_by_installed(event)))
     });
-    if let Some(mut usual) = alerts.collect::<Option<Vec<Feature>>>() {
+    if let Some(usual) = alerts.collect::<Option<Vec<(Feature, Option<Feature>)>>>() {
+        let (mut usual, made): (Vec<Feature>, Vec<Option<Feature>>) = usual.into_iter().unzip();
         usual.sort_by(|one, other| other.value.total_cmp(&one.value));
         found.extend(usual.into_iter().next());
+        let made: Option<Vec<Feature>> = made.into_iter().collect();
+        found.extend(made.into_iter().flatten().next());
     }
     found
 }
@@ -87,8 +108,8 @@ fn unusual(start: &SeenEvent, rarity: &Rarity) -> Option<Feature> {
     start.feature("never seen here", Family::Rarity, value, fields, says)
 }
 
-fn recurring(start: &SeenEvent, rarity: &Rarity) -> Option<Feature> {
-    let (hosts, days) = recurrence(rarity)?;
+fn recurring(start: &SeenEvent, rarity: &Rarity, seen: &Seen) -> Option<Feature> {
+    let (hosts, days) = recurrence(start, rarity, seen)?;
     if hosts < RECURS_HOSTS || days < RECURS_DAYS {
         return None;
     }
@@ -97,25 +118,21 @@ fn recurring(start: &SeenEvent, rarity: &Rarity) -> Option<Feature> {
     start.feature("usual on the fleet", Family::Rarity, value, &["User", "CommandLine", "ParentImage", "Image"], says)
 }
 
-/// The start of a process is usual here, and of known making: an installed program starts an installed program for a
-/// service account, or people approved it; and its command neither hides nor does anything that harm would need.
+/// An installed program starts what it starts everywhere.
+fn made_by_installed(start: &SeenEvent) -> Option<Feature> {
+    let says = "an installed program started it for a service account, as it does elsewhere";
+    let known = making::is_known(fingerprint::run(start));
+    known.then(|| {
+        start.feature("made by an installed program", Family::Lineage, -MODERATE, &["ParentImage", "User"], says)
+    })?
+}
+
+/// The start of a process is usual here, and of known making or approved by people.
 #[must_use]
 pub fn usual(act: &SeenEvent, seen: &Seen) -> Option<Feature> {
-    let feature = recurring(act, answers(seen).get(&act.view.event)?)?;
-    let (image, parent, user) = (act.get("Image")?, act.get("ParentImage")?, act.get("User")?);
-    let installed = |path: &str| matches!(paths::class(path), PathClass::System | PathClass::ProgramFiles);
-    // Through these anybody runs anything: that they start something often makes nothing of it known.
-    let open = programs::is_shell(parent)
-        || programs::is_proxy(parent)
-        || programs::is_reader(parent)
-        || programs::is_browser(parent)
-        || programs::is_remote_hand(parent);
-    let known = installed(parent) && !open && lineage::is_service_account(user);
-    let approved = authority::is_approved(act, seen);
-    let reading = command::read(act.get("CommandLine")?);
-    // Another payload has the same template: what is encoded recurs only in its form.
-    let plain = reading.depth == 1 && reading.capabilities.is_empty() && reading.native_calls == 0;
-    (installed(image) && plain && (known || approved)).then_some(feature)
+    let feature = recurring(act, answers(seen).get(&act.view.event)?, seen)?;
+    let run = fingerprint::run(act);
+    (making::is_known(run) || making::is_plain(run) && authority::is_approved(act, seen)).then_some(feature)
 }
 
 /// What shows how usual it is.

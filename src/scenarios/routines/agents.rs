@@ -55,7 +55,7 @@ impl HostDay<'_> {
             encoded(AGENT_COMMAND)
         );
         let shell = self.start(time, POWERSHELL, &command, &system, &agent);
-        self.records.script(self.host, time + 800, &system.who, (AGENT_COMMAND, ""));
+        self.records.script(self.host, time + 800, (&system.who, &shell), (AGENT_COMMAND, ""));
         let end = time + self.pause(6);
         self.records.end(self.host, end, &shell);
     }
@@ -73,7 +73,7 @@ impl HostDay<'_> {
         let shell = self.start(time + 2_400, POWERSHELL, &collection_command(&script), &system, &runner);
         let console = "\\??\\C:\\Windows\\system32\\conhost.exe 0xffffffff -ForceV1";
         self.start(time + 2_460, &format!("{SYSTEM32}conhost.exe"), console, &system, &shell);
-        self.records.script(self.host, time + 4_300, &system.who, (COLLECTION_TEXT, &script));
+        self.records.script(self.host, time + 4_300, (&system.who, &shell), (COLLECTION_TEXT, &script));
         let end = time + 4_300 + self.pause(8);
         self.records.end(self.host, end, &shell);
     }

@@ -50,10 +50,14 @@ fn lsass_read(event: &SeenEvent, seen: &Seen) -> Vec<Feature> {
     let name = paths::base_name(source);
     let trace = event.get("CallTrace").unwrap_or_default().to_lowercase();
     let library = ["dbgcore.dll", "dbghelp.dll"].into_iter().find(|library| trace.contains(library));
-    let unbacked = trace.contains("unknown(");
+    // What .NET compiles while it runs belongs to no module: in a host of PowerShell that is nothing hidden.
+    let unbacked = trace.contains("unknown(") && !programs::hosts_powershell(source);
     let class = paths::class(source);
     let looks_at_all =
         seen.opens_everything(&event.process()) || LOOKS_AT_ALL.contains(&name.as_str()) && class == PathClass::System;
+    // PowerShell's Get-Process asks every process like this, out of code that .NET made and no module holds.
+    let asks_as_powershell = programs::hosts_powershell(source) && !access_mask::may_change(mask);
+    let looks_at_all = looks_at_all || asks_as_powershell;
     // Security products and agents read it in the course of their work; what they are is not recorded here.
     let installed = class == PathClass::ProgramFiles;
     let value = match (looks_at_all || installed, library.is_some() || unbacked) {

@@ -73,7 +73,9 @@ fn opened_to_change(event: &SeenEvent, seen: &Seen) -> Option<Feature> {
     if is_parent || seen.opens_everything(&event.process()) {
         return None;
     }
-    let hidden = event.get("CallTrace").is_some_and(|trace| trace.to_lowercase().contains("unknown("));
+    // What .NET compiles while it runs belongs to no module either.
+    let hidden = !programs::hosts_powershell(source)
+        && event.get("CallTrace").is_some_and(|trace| trace.to_lowercase().contains("unknown("));
     let value = if hidden { STRONG } else { MODERATE };
     let says = format!(
         "{} opened {} with {mask}, by which it can be changed{}",

@@ -5,7 +5,7 @@ use super::super::seen::SeenEvent;
 use super::{is_interpreter, program_of};
 use crate::domain::evidence::Family;
 use crate::knowledge::registry::{self, Meaning};
-use crate::knowledge::{command, paths, programs};
+use crate::knowledge::{paths, programs};
 
 /// Features of one event.
 pub fn features(event: &SeenEvent) -> Vec<Feature> {
@@ -45,10 +45,8 @@ fn service(event: &SeenEvent, field: &str) -> Option<Feature> {
         (value, what) => (value.max(STRONG), what),
     };
     let says = format!("a service was installed that runs {says}");
-    let feature = event.feature("service runs a foul program", Family::Effect, value, &[field, "ServiceName"], says)?;
-    // A hidden command in a service is run at once, by whoever controls it from elsewhere.
-    let at_once = command::read(text).is_concealed() || is_interpreter(text) && paths::mentions_writable(text);
-    Some(if at_once { feature.active() } else { feature })
+    // Not yet harm that goes on: what it runs may reach out, and that is another finding.
+    event.feature("service runs a foul program", Family::Effect, value, &[field, "ServiceName"], says)
 }
 
 fn task(event: &SeenEvent) -> Option<Feature> {
