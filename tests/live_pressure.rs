@@ -50,7 +50,7 @@ fn a_request_of_countless_tiny_actions_is_refused_and_says_what_to_do() {
 #[test]
 fn a_log_that_cannot_be_read_while_it_grows_is_told() {
     let state = State::new();
-    let log = state.write("utf16.log", b"\xff\xfe".to_vec());
+    let log = state.write("utf16.log", b"\xff\xfe");
     let path = log.to_str().expect("a path");
     let running = Running::start(&state, &["--listen", "127.0.0.1:0", "--no-auth", "--follow", path]);
     let address = running.address();

@@ -55,10 +55,13 @@ impl Hands {
 /// The actor.
 pub struct Gatekeeper;
 
+/// The proposals of a case, each with the facts about it, under the lease by which they are answered.
+type Gathered = (CaseId, Lease, Vec<(Proposal, Facts)>);
+
 /// What a task brings back.
 enum Work {
     /// The facts about a case's proposals.
-    Case(Result<(CaseId, Lease, Vec<(Proposal, Facts)>), JournalError>),
+    Case(Result<Gathered, JournalError>),
     /// The facts about the proposal that a person approves.
     Approval(u64, ProposalId, Result<Facts, JournalError>),
     /// What became of a step of an order.

@@ -71,9 +71,8 @@ pub fn meaning(path: &str, details: &str) -> Option<Meaning> {
         Some(Meaning::Autostart)
     } else if within("\\services\\eventlog")
         && (ends("\\start") && details.contains("0x00000004") || ends("\\file") || ends("\\enabled") && is_off)
+        || within("\\winevt\\channels\\") && ends("\\enabled") && is_off
     {
-        Some(Meaning::LogOff)
-    } else if within("\\winevt\\channels\\") && ends("\\enabled") && is_off {
         Some(Meaning::LogOff)
     } else if within("\\services\\") && (ends("\\imagepath") || ends("\\servicedll") || ends("\\failurecommand")) {
         Some(Meaning::Service)

@@ -32,8 +32,8 @@ fn of_its_own(run: &Run, event: &Event) -> Option<Obstacle> {
     } else {
         match event.code {
             1 if run.is_named(event, "ProcessGuid") => {
-                let differs = |field: &&str| said(field) != run.start.data(field).unwrap_or_default();
-                let is_another = ["Image", "CommandLine", "User", "ParentImage"].iter().any(|field| differs(&field));
+                let differs = |field: &str| said(field) != run.start.data(field).unwrap_or_default();
+                let is_another = ["Image", "CommandLine", "User", "ParentImage"].into_iter().any(differs);
                 is_another.then_some("the start of the process is told in two ways")?
             }
             1 => (!programs::is_own_child_of_powershell(said("Image")))
@@ -70,8 +70,8 @@ fn is_of_windows(event: &Event) -> bool {
 /// Where Windows' own account keeps what it throws away again.
 fn is_temporary(path: &str) -> bool {
     let path = path.to_lowercase();
-    let within = |folder: &&str| path.starts_with(*folder);
-    ["c:\\windows\\temp\\", "c:\\windows\\systemtemp\\"].iter().any(|folder| within(&folder)) && !path.contains("..")
+    let within = |folder: &str| path.starts_with(folder);
+    ["c:\\windows\\temp\\", "c:\\windows\\systemtemp\\"].into_iter().any(within) && !path.contains("..")
 }
 
 /// Threads planted in the process, and handles to it by which it could be changed. Whoever starts a process holds such

@@ -123,10 +123,10 @@ impl Playbook {
         let of_technique = |technique: &String| {
             let of =
                 |id: &&str| technique.strip_prefix(*id).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-            self.techniques.iter().any(|id| of(&id))
+            self.techniques.iter().any(of)
         };
         let of_kind = |kind: &Kind| alert.event_kind == kind_name(kind.0, kind.1);
-        techniques.iter().any(of_technique) || self.kinds.iter().any(|kind| of_kind(kind))
+        techniques.iter().any(of_technique) || self.kinds.iter().any(of_kind)
     }
 }
 
