@@ -560,6 +560,7 @@ mod time {
     }
 
     async fn device(world: &World) -> watchfloor::domain::ids::DeviceId {
-        world.stores.devices.devices().await.expect("it lists")[0].id.clone()
+        let all = world.stores.devices.devices().await.expect("it lists");
+        all.into_iter().find(|device| device.name.key() == "wks-1").expect("its events name it").id
     }
 }

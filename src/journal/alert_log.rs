@@ -83,16 +83,11 @@ impl AlertLog {
         if let Some((_, _, AlertEntry::CaughtUp { watermark })) = entries.last() {
             log.end().caught_up = Some((0, *watermark));
         }
-        let known = entries.into_iter().filter_map(|(_, _, entry)| match entry {
-            AlertEntry::Arrived { alert } => Some((alert.id.clone(), Arc::from(alert))),
-            AlertEntry::LogRead { log: name, damage } => {
+        for (_, _, entry) in entries {
+            if let AlertEntry::LogRead { log: name, damage } = entry {
                 log.keep_damage(name, damage);
-                None
             }
-            AlertEntry::CaughtUp { .. } | AlertEntry::Unknown => None,
-        });
-        let known = known.collect();
-        *log.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        }
         Ok(log)
     }
 
@@ -206,7 +201,8 @@ impl AlertLog {
         Ok(())
     }
 
-    /// Entries after number `after`.
+    /// Entries after number `after`. Their alerts are known from here on, even if whoever received them has only just
+    /// put them on record.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -215,7 +211,13 @@ impl AlertLog {
         for row in self.journal.read(&stream(), after).await? {
             match row.content {
                 Ok(record) => match serde_json::from_str(&record.body) {
-                    Ok(entry) => rows.entries.push((row.seq, record.at, entry)),
+                    Ok(entry) => {
+                        if let AlertEntry::Arrived { alert } = &entry {
+                            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                            known.entry(alert.id.clone()).or_insert_with(|| Arc::new(alert.as_ref().clone()));
+                        }
+                        rows.entries.push((row.seq, record.at, entry));
+                    }
                     Err(error) => {
                         rows.damaged.push(Damage { stream: stream(), seq: row.seq, what: error.to_string() });
                     }

@@ -106,3 +106,13 @@ async fn a_row_that_cannot_be_read_may_have_told_of_damage() {
     tamper(&folder, "UPDATE entry SET body = replace(body, 'short', 'shirt') WHERE seq = 1");
     assert_eq!(open(&journal).await.damaged_logs().len(), 1);
 }
+
+#[tokio::test]
+async fn what_was_read_is_known_even_before_whoever_received_it_says_so() {
+    let (_folder, journal) = journal();
+    let (reader, receiver) = (open(&journal).await, open(&journal).await);
+    receiver.receive(vec![alert("a", "e1", "WKS-1", 0)], at(0)).await.expect("it is new");
+    assert!(reader.get(&[AlertId::new("a")]).is_empty());
+    assert_eq!(arrived(&reader).await, ["a"]);
+    assert_eq!(reader.get(&[AlertId::new("a")]).len(), 1);
+}
