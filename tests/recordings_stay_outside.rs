@@ -18,7 +18,7 @@ const SHORTEST: usize = 5;
 /// database and its right to replicate, registry keys, the name Task Manager gives a dump. A detection that is worth
 /// anything speaks of them, and so does every scenario that is true to life. Two words are plain English, and one
 /// program is what a maker ships to everybody under this name.
-const ORDINARY: [&str; 48] = [
+const ORDINARY: [&str; 49] = [
     "1131f6ad-9c07-11d1-f79f-00c04fc2dcd2",
     "\\lsass",
     "administrator",
@@ -47,6 +47,8 @@ const ORDINARY: [&str; 48] = [
     "portproxy",
     "powershell",
     "powershell.exe",
+    // Every PowerShell engine names its pipe so.
+    "pshost",
     "reg.exe",
     "regsvr32",
     "remotedesktop",

@@ -47,7 +47,7 @@ fn the_sample_is_played_and_compared_with_its_label() {
         (&json!("first-look"), &json!("attack"), &json!("detected"))
     );
     assert_eq!(one["source"], "written");
-    assert_eq!((&one["events"], &one["skipped"], &one["wrong_closes"]), (&json!(119), &json!(0), &json!(0)));
+    assert_eq!((&one["events"], &one["skipped"], &one["wrong_closes"]), (&json!(121), &json!(0), &json!(0)));
     assert_eq!(one["isolations"]["wrong"], 0);
     assert_eq!(one["must_cite"], json!({"wanted": 1, "shown": 1}));
     let cases = one["cases"].as_array().expect("cases");
@@ -156,7 +156,7 @@ fn cleared_logs_at_the_edges_are_not_there_unless_the_attack_is_to_clear_them() 
         std::fs::write(folder.join("events.ndjson"), format!("{}\n{sample}", lines.join("\n"))).expect("it is written");
         score(&folder, &["--json"]).expect_finished().json()["scenarios"][0]["events"].clone()
     };
-    assert_eq!(events(&label()), 120, "one of the two is at the edge");
+    assert_eq!(events(&label()), 122, "one of the two is at the edge");
     let mut clears = label();
     clears["techniques"] = json!(["T1070.001"]);
     assert_eq!(events(&clears), 121);

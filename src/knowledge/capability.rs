@@ -279,7 +279,6 @@ pub(super) const WORDS: [(Capability, Words); 14] = [
     (
         Capability::DirectoryRecon,
         &[
-            &["find-localadminaccess"],
             &["invoke-userhunter"],
             &["find-domainuserlocation"],
             &["find-domainshare"],
@@ -295,7 +294,6 @@ pub(super) const WORDS: [(Capability, Words); 14] = [
             &["get-netuser"],
             &["get-netsession"],
             &["get-netlocalgroup"],
-            &["get-objectacl"],
             &["invoke-checklocaladminaccess"],
             &["invoke-aclscanner"],
             &["find-interestingdomainacl"],

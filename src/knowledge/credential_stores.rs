@@ -78,7 +78,7 @@ mod tests {
     fn a_copy_is_told_from_the_store_itself() {
         assert_eq!(copy_written("C:\\Windows\\Temp\\Active Directory\\ntds.dit"), Some(Store::Domain));
         assert_eq!(copy_written("C:\\Windows\\NTDS\\ntds.dit"), None);
-        assert_eq!(copy_written("C:\\ProgramData\\SAM"), Some(Store::LocalAccounts));
+        assert_eq!(copy_written("C:\\Users\\Public\\SAM"), Some(Store::LocalAccounts));
         assert_eq!(copy_written("C:\\Users\\Public\\security.hive"), Some(Store::LocalAccounts));
         assert_eq!(copy_written("C:\\Windows\\System32\\config\\SAM"), None);
         assert_eq!(copy_written("D:\\letters\\sam.docx"), None);

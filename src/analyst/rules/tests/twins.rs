@@ -86,11 +86,11 @@ fn an_account_database_copied_by_hand_and_a_hive_in_its_place() {
     twins(
         Severity::Medium,
         vec![
-            written("C:\\ProgramData\\SAM"),
+            written("C:\\Users\\Public\\SAM"),
             start(
                 "s",
                 esentutl,
-                "esentutl.exe /y /vss C:\\Windows\\System32\\config\\SAM /d C:\\ProgramData\\SAM",
+                "esentutl.exe /y /vss C:\\Windows\\System32\\config\\SAM /d C:\\Users\\Public\\SAM",
                 CMD,
                 PERSON,
             ),
@@ -149,7 +149,7 @@ fn a_service_that_is_a_hidden_command_and_one_that_was_installed() {
 #[test]
 fn an_autostart_of_hidden_code_and_one_of_a_program_in_a_profile() {
     let set = |details: &str, image: &str| {
-        let key = "HKU\\S-1-5-21-1-2-3-1104\\Software\\Microsoft\\Windows\\CurrentVersion\\Run\\Updater";
+        let key = "HKU\\S-1-5-21-1-2-3-1104\\Software\\Microsoft\\Windows\\CurrentVersion\\Run\\OfficeSync";
         sysmon("e", 100, 13, json!({"ProcessGuid": PROCESS, "Image": image, "TargetObject": key, "Details": details}))
     };
     let own = "C:\\Users\\a.user\\AppData\\Local\\Vendor\\Current\\chat.exe";
