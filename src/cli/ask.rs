@@ -45,7 +45,7 @@ pub async fn tell(folder: &Path, request: Request) -> Result<Told> {
         Err(error) => return Err(error.into()),
     };
     let faults = Faults::parse(&std::env::var(VARIABLE).unwrap_or_default())?;
-    let stores = Stores::open(held.path(), &faults)?;
+    let stores = Stores::open(held.path(), &faults)?.with_context(held.path(), None)?;
     // Refused and merely counted requests need no floor.
     let counted = people::count(&stores, request.clone(), Timestamp::now()).await?;
     if request.only_count || counted.cases.is_empty() {

@@ -54,7 +54,7 @@ pub async fn speak(folder: &Path, word: Word) -> Result<Said> {
         Err(error) => return Err(error.into()),
     };
     let faults = Faults::parse(&std::env::var(VARIABLE).unwrap_or_default())?;
-    let stores = Stores::open(held.path(), &faults)?;
+    let stores = Stores::open(held.path(), &faults)?.with_context(held.path(), None)?;
     let control = Control::open(held.path(), stores.clone()).await?;
     // No policy is said: the one that the proposals were decided by stays in force.
     let floor = Floor::start(assemble(&held, stores.clone(), faults).await?).await?;

@@ -82,7 +82,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let folder = StateFolder::take(&data)?;
     let state = data.clone();
     let prepared = tokio::task::spawn_blocking(move || prepare(&state)).await??;
-    let stores = Stores::open(folder.path(), &Faults::default())?;
+    let stores = Stores::open(folder.path(), &Faults::default())?.with_context(folder.path(), None)?;
     let shared = assemble(&folder, stores.clone(), Faults::default()).await?;
     // Isolations ask a person instead of being denied as in a dry run: nothing but a simulator can be isolated here.
     shared.contain_by(Policy::of(Mode::Approve));

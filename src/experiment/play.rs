@@ -94,7 +94,7 @@ pub async fn play(scenario: &Scenario, rules: &Arc<RuleSet>) -> Result<ScenarioS
     let place = tempfile::Builder::new().prefix("watchfloor-score-").tempdir().map_err(PlayError::Temporary)?;
     let scenario = &furnished(scenario, place.path()).await?;
     let folder = StateFolder::take(place.path())?;
-    let stores = Stores::open(folder.path(), &Faults::default())?;
+    let stores = Stores::open(folder.path(), &Faults::default())?.with_context(folder.path(), None)?;
     let shared = assemble(&folder, stores.clone(), Faults::default()).await?;
     import_baseline(&shared, scenario, clock).await?;
 

@@ -71,7 +71,7 @@ impl Stores {
     ///
     /// # Errors
     /// When a file of it cannot be read or used.
-    pub fn with_context(mut self, state: &Path, named: Option<&Path>) -> Result<Self, ContextError> {
+    pub fn with_context(mut self, state: &Path, named: Option<&Path>) -> Result<Self, AssemblyError> {
         let context = match named {
             Some(folder) => context_files::read(folder, true)?,
             None => context_files::read(&state.join(CONTEXT), false)?,
@@ -90,6 +90,9 @@ pub enum AssemblyError {
     /// The journal could not be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// What people say of their machines and accounts cannot be used.
+    #[error(transparent)]
+    Context(#[from] ContextError),
 }
 
 /// A floor's shared parts, with the built-in analyst at both tiers.
