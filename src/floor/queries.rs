@@ -127,6 +127,9 @@ pub struct ShownExhibit {
     pub id: EvidenceId,
     /// The event's line, or the search that found nothing.
     pub text: String,
+    /// It is a search that found nothing.
+    #[serde(default)]
+    pub absence: bool,
 }
 
 /// What the event store holds.
@@ -198,7 +201,9 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
     let ledger = recorded::before(stores.journal.as_ref(), stream.log(), u32::MAX).await?.ledger;
     let mut exhibits = Vec::new();
     for id in ledger.ids() {
-        let text = match ledger.get(id) {
+        let exhibit = ledger.get(id);
+        let absence = matches!(exhibit, Some(Exhibit::Absence { .. }));
+        let text = match exhibit {
             Some(Exhibit::Event { event }) => match stores.events.get(event).await? {
                 Some(event) => EventView::row(&event, IN_A_ROW).line(),
                 None => format!("event {event}, which the store no longer holds"),
@@ -212,7 +217,7 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
             ),
             None => continue,
         };
-        exhibits.push(ShownExhibit { id, text });
+        exhibits.push(ShownExhibit { id, text, absence });
     }
     let known = AlertLog::open(stores.journal.clone()).await?;
     let mut alerts = known.get(&stream.log().alerts);
