@@ -167,12 +167,18 @@ pub enum QueryError {
 /// All cases as they stand. What the outbox still holds for the desk is shown as if it were written already, so
 /// that nobody reads an old state after a process died.
 ///
+/// The floor may work meanwhile, so the order of the reads counts: a case that the journal knows was opened together
+/// with a wish to show it, and a wish that is no longer in the outbox was carried out. Read the other way round, a case
+/// that is opened in between would look like one that the desk has lost.
+///
 /// # Errors
 /// When a store refuses, or the desk lacks a case that the journal has.
 pub async fn cases(stores: &Stores) -> Result<Vec<DeskCase>, QueryError> {
+    let known = case_stream::cases(stores.journal.as_ref()).await?;
+    let wishes = stores.journal.effects(DESK).await?;
     let listed = stores.desk.list().await?;
     let mut cases: BTreeMap<CaseId, DeskCase> = listed.into_iter().map(|case| (case.id, case)).collect();
-    for effect in stores.journal.effects(DESK).await? {
+    for effect in wishes {
         if let Ok(DeskEffect::State { case, opened, state }) = serde_json::from_str(&effect.wish.body) {
             let shown =
                 cases.entry(case).or_insert_with(|| DeskCase { id: case, opened, state: *state.clone(), comments: 0 });
@@ -181,7 +187,6 @@ pub async fn cases(stores: &Stores) -> Result<Vec<DeskCase>, QueryError> {
             }
         }
     }
-    let known = case_stream::cases(stores.journal.as_ref()).await?;
     match known.into_iter().find(|case| !cases.contains_key(case)) {
         Some(missing) => Err(QueryError::NotAtTheDesk(missing)),
         None => Ok(cases.into_values().collect()),
@@ -306,3 +311,6 @@ pub async fn answer(stores: &Stores, query: &Query) -> Result<Value, QueryError>
         Query::Watch { after } => json!(watching::since(stores, *after).await?),
     })
 }
+
+#[cfg(test)]
+mod tests;
