@@ -37,9 +37,9 @@ impl Investigation<'_> {
         }
         mandatory.extend(run.stream().log().reserved);
         let severity = alerts.iter().map(|alert| alert.rule.level).max().unwrap_or(Severity::Medium);
-        let damaged = driver.alerts.damaged_logs();
-        let obstacles =
-            closing::obstacles(driver.events.as_ref(), brief.watermark, &verdict.explained(), &damaged).await?;
+        let (damaged, losses) = (driver.alerts.damaged_logs(), driver.alerts.losses());
+        let (events, explained) = (driver.events.as_ref(), verdict.explained());
+        let obstacles = closing::obstacles(events, brief.watermark, &explained, &damaged, &losses).await?;
         let facts = CaseFacts { tier, severity, mandatory, taint, obstacles };
         let routed = route(&verdict, &facts, &driver.policy);
         spans::record_verdict(&span, verdict.classification().name());

@@ -2,13 +2,16 @@
 
 use anyhow::Result;
 use clap::Subcommand;
+use jiff::Timestamp;
 
 use self::acts::Acted;
 use super::ask::ask;
+use super::render::Detail;
 use super::say::{say, say_json};
 use super::{Common, Verdict, containment, render};
 use crate::domain::case::Status;
 use crate::domain::ids::CaseId;
+use crate::floor::case_filter::CaseFilter;
 use crate::floor::queries::{CaseThread, Query};
 use crate::journal::desired;
 use crate::ports::desk::DeskCase;
@@ -18,12 +21,21 @@ mod acts;
 /// What to read, or to say.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// All cases, those that wait for a person first
-    List(Common),
+    /// The cases, those that wait for a person first
+    List {
+        /// Only cases that meet every condition: status, queue, rule, host, user, severity, assignee, older, newer
+        #[arg(long = "where", value_name = "'status=on_hold host=H older=2d'")]
+        filter: Option<CaseFilter>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// One case: its verdict, its evidence, its alerts, its thread
     Show {
         /// Its id, such as WF-3
         case: CaseId,
+        /// Also every search that found nothing
+        #[arg(long)]
+        full: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -45,8 +57,10 @@ pub enum Command {
 /// When the folder cannot be read, the case does not exist, or what was asked for does not fit it.
 pub async fn run(command: Command) -> Result<Verdict> {
     match command {
-        Command::List(Common { data, json }) => {
-            let cases: Vec<DeskCase> = ask(&data, Query::Cases).await?;
+        Command::List { filter, common: Common { data, json } } => {
+            let mut cases: Vec<DeskCase> = ask(&data, Query::Cases).await?;
+            let now = Timestamp::now();
+            cases.retain(|case| filter.as_ref().is_none_or(|filter| filter.matches(case, now)));
             listed(&cases, json)
         }
         Command::Search { words, common: Common { data, json } } => {
@@ -57,12 +71,14 @@ pub async fn run(command: Command) -> Result<Verdict> {
             }
             listed(&cases, json)
         }
-        Command::Show { case, common: Common { data, json } } => {
+        Command::Show { case, full, common: Common { data, json } } => {
             let thread: CaseThread = ask(&data, Query::Case { case }).await?;
             if json {
                 say_json(&thread)?;
             } else {
-                say(render::thread(&thread) + &containment::section(&thread.case.state.proposals, &data))?;
+                let detail = if full { Detail::Full } else { Detail::Telling };
+                let containment = containment::section(&thread.case.state.proposals, &data);
+                say(render::wrapped(&(render::thread(&thread, detail, &data) + &containment)))?;
             }
             Ok(verdict(std::slice::from_ref(&thread.case)))
         }
@@ -77,7 +93,7 @@ fn listed(cases: &[DeskCase], json: bool) -> Result<Verdict> {
     if json {
         say_json(&cases)?;
     } else {
-        say(render::table(cases))?;
+        say(render::wrapped(&render::list(cases)))?;
     }
     Ok(verdict(cases))
 }

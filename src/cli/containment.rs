@@ -10,7 +10,7 @@ use super::Verdict;
 use super::ask::ask;
 use super::say::{say, say_json};
 use crate::domain::containment::{Policy, Standing};
-use crate::domain::ids::ProposalId;
+use crate::domain::ids::{LeaseId, ProposalId};
 use crate::domain::taint;
 use crate::floor::assembly::{Stores, assemble};
 use crate::floor::control::{self, Control};
@@ -115,10 +115,15 @@ pub fn whole(shown: &ShownMatter, data: &Path) -> String {
     );
     match &shown.matter.standing {
         Standing::Waiting { approval } => out.push_str(&format!(
-            "Device {} ({}){}. It can be undone by its release, which is by machine when the lease ends.\n",
+            "Device {} ({}){}. Approved, it is cut off for {:#} unless --for says otherwise, {:#} at most; it is let go \
+             when that is over, or at once by: watchfloor leases release L-{} --because TEXT --data {}\n",
             taint::shown(approval.device.as_str()),
             taint::shown(approval.host.as_str()),
-            approval.nature.mark()
+            approval.nature.mark(),
+            Policy::default().lease,
+            Policy::default().longest_lease,
+            LeaseId::of(proposal.id),
+            data.display(),
         )),
         Standing::Live { lease } | Standing::Releasing { lease, .. } | Standing::Released { lease, .. } => {
             out.push_str(&format!(
@@ -164,6 +169,17 @@ pub fn section(proposals: &[Value], data: &Path) -> String {
     out
 }
 
+/// What became of a proposal, in a sentence with the command that answers it if it waits for a person.
+#[must_use]
+pub fn sentence(proposal: &Value, data: &Path) -> String {
+    let text = |name| taint::shown(proposal.get(name).and_then(Value::as_str).unwrap_or_default());
+    let what = format!("{}, {} {}: {}", text("id"), text("action").replace('_', " "), text("host"), text("answer"));
+    match commands(proposal, data).first() {
+        Some(command) => format!("{what}\n  {command}"),
+        None => what,
+    }
+}
+
 /// The commands that answer what a proposal asks of a person now.
 #[must_use]
 pub fn commands(proposal: &Value, data: &Path) -> Vec<String> {
@@ -191,7 +207,7 @@ pub fn speaker(by: Option<String>) -> Result<String> {
     let account = || ["USER", "USERNAME", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     match by.or_else(account).filter(|name| !name.trim().is_empty()) {
         Some(name) => Ok(name),
-        None => bail!("the system does not say whose account this is: say who decides with --by NAME"),
+        None => bail!("nobody is logged on by name here, and a person's word needs one: give it with --by NAME"),
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::render::{Detail, text};
 use super::say::say;
 use super::{Verdict, containment, render};
 use crate::detection::clock::ClockOffset;
@@ -101,8 +102,8 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     say(table(&cases, &prepared.labels))?;
     if let Some(case) = most_telling(&cases) {
         say(format!("One of them as a person reads it, `watchfloor cases show {}`:\n", case.id))?;
-        let thread = render::thread(&queries::thread(&stores, case.id).await?);
-        say(thread.split("\nAlso looked at\n").next().unwrap_or(&thread))?;
+        let thread = render::thread(&queries::thread(&stores, case.id).await?, Detail::Telling, &data);
+        say(render::wrapped(thread.split("\nAlso looked at\n").next().unwrap_or(&thread)))?;
     }
     say(pending(&cases, &data))?;
     say(format!(
@@ -236,7 +237,8 @@ impl Told {
         for case in stores.desk.list().await.unwrap_or_default() {
             let known = self.status.insert(case.id, case.state.status);
             if known != Some(case.state.status) && !matches!(case.state.status, Status::New | Status::InProgress) {
-                let _ = say(line("Writer", Some(case.id), &format!("wrote `{}` and read it back", status(&case))));
+                let _ =
+                    say(line("Writer", Some(case.id), &format!("wrote `{}` and read it back", render::status(&case))));
             }
         }
     }
@@ -282,17 +284,6 @@ fn line(who: &str, case: Option<CaseId>, what: &str) -> String {
     format!("{who:<11} {case:<6} {cut}{rest}")
 }
 
-fn status(case: &DeskCase) -> String {
-    match &case.state.hold {
-        Some(hold) => format!("{}: {}", case.state.status, hold.cause.queue()),
-        None => case.state.status.to_string(),
-    }
-}
-
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
 /// The cases, with the written truth beside what the floor made of them.
 fn table(cases: &[DeskCase], labels: &[Label]) -> String {
     let mut table = Table::new();
@@ -306,23 +297,14 @@ fn table(cases: &[DeskCase], labels: &[Label]) -> String {
             Kind::Benign => "benign",
             Kind::Other => "–",
         });
-        let judged = case.state.verdict.as_ref().map_or_else(
-            || "–".to_owned(),
-            |verdict| {
-                let percent = verdict.get("malicious_probability").and_then(Value::as_f64).unwrap_or_default() * 100.0;
-                format!("{} ({percent:.0} %)", text(verdict, "classification").replace('_', " "))
-            },
-        );
-        let headline =
-            case.state.verdict.as_ref().map_or(case.state.title.as_str(), |verdict| text(verdict, "headline"));
         let decided = case.state.decided_by.as_deref().unwrap_or_default();
-        let reason = format!("{}\n{}", taint::shown(headline), taint::shown(decided));
+        let reason = format!("{}\n{}", render::about(case), taint::shown(decided));
         table.add_row([
             case.id.to_string(),
             truth.to_owned(),
             taint::shown(&hosts.join(" ")),
-            status(case),
-            judged,
+            render::status(case),
+            render::judged(case),
             reason,
         ]);
     }

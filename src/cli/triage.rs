@@ -16,13 +16,14 @@ use crate::detection::clock::ClockOffset;
 use crate::detection::damage::{Damage, Tally};
 use crate::detection::read::{Input, Inputs, LeftOut};
 use crate::detection::sigma::Detector;
-use crate::domain::containment::{Mode, Policy};
-use crate::domain::ids::{AlertId, CaseId};
+use crate::domain::containment::{Mode, Policy, Standing};
+use crate::domain::ids::{AlertId, CaseId, ProposalId};
 use crate::domain::words::{agreeing, counted};
 use crate::floor::assembly::{Stores, assemble};
 use crate::floor::baseline::{Baseline, import_baseline};
 use crate::floor::control::Control;
 use crate::floor::faults::{Faults, VARIABLE};
+use crate::floor::gate_view;
 use crate::floor::held_back::settle;
 use crate::floor::import::{Imported, Watch, import_all};
 use crate::floor::ingest::caught_up;
@@ -100,6 +101,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     }
     let folder = StateFolder::take(&data)?;
     let stores = Stores::open(folder.path(), &faults)?.with_context(folder.path(), context.as_deref())?;
+    let waited = waiting(&stores).await?;
     let control = Control::open(folder.path(), stores.clone()).await?;
     let shared = assemble(&folder, stores.clone(), faults).await?;
     shared.contain_by(Policy::of(containment));
@@ -146,7 +148,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         if shown.is_empty() {
             say("No rule matched: nothing was investigated. That is not a clean bill of health.")?;
         } else {
-            say(render::table(&shown))?;
+            say(render::wrapped(&render::list(&shown)))?;
         }
         let data = folder.path().display();
         if shown.len() < all.len() {
@@ -155,16 +157,38 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
             say(format!("{cases} in {data} {are} not shown: watchfloor cases list --data {data}"))?;
         }
         for proposal in shown.iter().flat_map(|case| &case.state.proposals) {
-            if let Some(command) = containment::commands(proposal, folder.path()).first() {
-                say(format!("It waits for a person: {command}"))?;
-            }
+            say(containment::sentence(proposal, folder.path()))?;
         }
         if let Some(first) = shown.first() {
             say(format!("Read one: watchfloor cases show {} --data {data}", first.id))?;
         }
     }
+    let voided = waited.difference(&waiting(&stores).await?).count();
+    if voided > 0 && containment == Mode::DryRun {
+        complain(format!(
+            "{} that waited for a person {} void: this run is a dry run, and --containment approve asks again",
+            counted(voided as u64, "proposal"),
+            agreeing(voided as u64, "is", "are")
+        ));
+    }
+    let known: u64 = inputs.iter().map(|(_, imported)| imported.known).sum();
+    if known > 0 && baseline.is_some() {
+        complain(format!(
+            "{} of the logs to judge {} known already, from the baseline or an earlier run: what a baseline holds counts \
+             as history, so give one that ends before these logs begin",
+            counted(known, "event"),
+            agreeing(known, "was", "were")
+        ));
+    }
     let cut_short = inputs.iter().any(|(_, imported)| imported.damage.truncation().is_some());
     Ok(if cut_short { Verdict::Failed } else { cases::verdict(&shown) })
+}
+
+/// The proposals that wait for a person's answer.
+async fn waiting(stores: &Stores) -> Result<BTreeSet<ProposalId>> {
+    let matters = gate_view::matters(stores).await?.into_iter().map(|shown| shown.matter);
+    let waiting = matters.filter(|matter| matches!(matter.standing, Standing::Waiting { .. }));
+    Ok(waiting.map(|matter| matter.proposal.id).collect())
 }
 
 /// The cases that hold one of these alerts.

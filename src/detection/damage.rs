@@ -47,6 +47,8 @@ pub enum Fault {
     NotJson,
     /// Nested deeper than a record may be.
     TooDeep,
+    /// More values than a record may have.
+    TooManyValues,
     /// JSON, but not an object.
     NotAnObject,
     /// A part of a Windows event log file that cannot be read.
@@ -73,6 +75,7 @@ impl fmt::Display for Fault {
             Self::TooLong => "too long",
             Self::NotJson => "not JSON",
             Self::TooDeep => "nested too deep",
+            Self::TooManyValues => "too many values",
             Self::NotAnObject => "not a JSON object",
             Self::DamagedChunk => "damaged part of an event log",
             Self::DamagedRecord => "damaged record of an event log",

@@ -100,7 +100,8 @@ impl From<HostName> for String {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "id", rename_all = "snake_case")]
 pub enum Entity {
-    /// A person's or program's account, lower-cased, without its domain.
+    /// A person's or program's account, lower-cased, without its domain. An account that only one machine knows stands
+    /// behind that machine's key, `wks-07\admin`: its namesakes elsewhere are other accounts.
     Account(String),
     /// A process by the sensor's own entity id (Sysmon's ProcessGuid), which is never reused.
     Process(String),
@@ -136,6 +137,15 @@ impl Entity {
             || name.starts_with("dwm-")
             || name.starts_with("umfd-");
         (!of_the_machine).then_some(Self::Account(name))
+    }
+
+    /// The account of this name that only this machine knows.
+    #[must_use]
+    pub fn local_account(host: &HostName, text: &str) -> Option<Self> {
+        match Self::account(text)? {
+            Self::Account(name) => Some(Self::Account(format!("{}\\{name}", host.key()))),
+            _ => None,
+        }
     }
 
     /// The SID is the machine's own: SYSTEM, the service accounts, the anonymous logon, the window manager's and the

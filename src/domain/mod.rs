@@ -9,6 +9,7 @@ pub mod entity;
 pub mod event;
 pub mod evidence;
 pub mod ids;
+pub mod loss;
 pub mod obstacle;
 pub mod person;
 pub mod role;

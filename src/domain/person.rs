@@ -28,6 +28,39 @@ pub enum Outcome {
     Benign,
 }
 
+/// Names under which the floor's own actors sign. None of them may speak for a person.
+const OWN_NAMES: [&str; 11] = [
+    "tier1",
+    "tier2",
+    "gatekeeper",
+    "gate",
+    "intake",
+    "casewriter",
+    "status",
+    "guard",
+    "analyst",
+    "watchfloor",
+    "agent",
+];
+
+/// Longest name of a person, in characters.
+const LONGEST_NAME: usize = 80;
+
+/// The name belongs to a person, as far as a name can tell: it says something, hides nothing, cannot be read as the
+/// beginning of a text, mixes no alphabets that look alike, and is none of the floor's own. Whoever asks is never who
+/// approves.
+#[must_use]
+pub fn is_persons_name(name: &str) -> bool {
+    let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let own = OWN_NAMES.contains(&plain.as_str()) || plain.starts_with("verdicttier");
+    let punctuated = |c: char| !(c.is_alphanumeric() || " .,-_@'\\()+".contains(c));
+    let latin = name.chars().any(|c| c.is_ascii_alphabetic());
+    // Greek and Cyrillic: `Tier` with one letter of another alphabet looks like `Tier`.
+    let look_alike = latin && name.chars().any(|c| ('\u{370}'..='\u{52f}').contains(&c));
+    let hides = name.trim() != name || name.contains(" - ") || name.chars().any(punctuated);
+    !plain.is_empty() && !own && !look_alike && !hides && name.chars().count() <= LONGEST_NAME
+}
+
 /// A text that is no ruling.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadRuling {
@@ -256,6 +289,18 @@ pub struct PersonsVerdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_floors_own_names_are_no_persons() {
+        let own = ["Tier 1", "tier-2", "GATEKEEPER", "case writer", "", "  ", "Verdict (Tier 2)", "a\u{202e}b"];
+        let forged = ["T\u{456}er 1", "a – Resolved on proof", "a - approved", "ana ", "x\ny", "#3 ana"];
+        for name in own.into_iter().chain(forged) {
+            assert!(!is_persons_name(name), "{name}");
+        }
+        for person in ["m.ekman", "Ana Sousa", "soc-lead@corp.example", "CORP\\k.brandt", "Йоана", "O'Neill"] {
+            assert!(is_persons_name(person), "{person}");
+        }
+    }
 
     #[test]
     fn every_ruling_survives_its_text() {

@@ -126,7 +126,7 @@ impl CaseFilter {
             Term::Queue(queue) => state.hold.as_ref().is_some_and(|hold| hold.cause.queue() == *queue),
             Term::Rule(rule) => state.rules.contains(rule),
             Term::Host(host) => state.hosts.contains(host),
-            Term::User(user) => state.accounts.contains(user),
+            Term::User(user) => state.accounts.iter().any(|account| account.rsplit('\\').next() == Some(user)),
             Term::Severity(severity) => state.severity == *severity,
             Term::Assignee(person) => {
                 state.assignee.as_ref().is_some_and(|assignee| assignee.eq_ignore_ascii_case(person))
@@ -175,6 +175,8 @@ mod tests {
             severity: Severity::High,
             hosts: vec![HostName::new("WKS-07.corp.example")],
             alerts: 1,
+            first_alert: None,
+            last_alert: None,
             merged_into: None,
             verdict: None,
             decided_by: None,

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::assembly::Stores;
+use super::gatekeeper::verdict_stands;
 use crate::domain::containment::{GateEvent, Matter, Nature, Standing};
 use crate::domain::ids::ProposalId;
 use crate::journal::audit;
+use crate::journal::case_stream::CaseStream;
 use crate::journal::gate_ledger::GateLedger;
 use crate::journal::gate_told;
 use crate::journal::words::{self, Word};
@@ -78,17 +80,34 @@ pub async fn matters(stores: &Stores) -> Result<Vec<ShownMatter>, JournalError> 
         });
         show(matter, nature, now, history.collect())
     };
-    Ok(ledger.matters().map(shown).collect())
+    let mut all: Vec<ShownMatter> = ledger.matters().map(shown).collect();
+    for waiting in all.iter_mut().filter(|shown| shown.needs_person && is_waiting(&shown.matter)) {
+        let case = CaseStream::open(stores.journal.clone(), waiting.matter.proposal.id.case(), None).await?;
+        if !verdict_stands(case.log()) {
+            waiting.told = format!("{}: void, the verdict it rests on does not stand any more", waiting.told);
+            waiting.needs_person = false;
+        }
+    }
+    Ok(all)
+}
+
+fn is_waiting(matter: &Matter) -> bool {
+    matches!(matter.standing, Standing::Waiting { .. })
 }
 
 fn show(matter: &Matter, nature: Nature, now: Timestamp, history: Vec<Happened>) -> ShownMatter {
     // An approval that nobody answered in time is a denial, whether or not a floor has run since to say so.
     let late = matches!(&matter.standing, Standing::Waiting { approval } if approval.is_expired(now));
     let told = gate_told::standing(&matter.standing);
+    let overdue = matches!(&matter.standing, Standing::Live { lease } if lease.until <= now);
     ShownMatter {
         matter: matter.clone(),
         simulated: nature.is_simulated(),
-        told: if late { format!("{told}: nobody answered in time, it is denied") } else { told },
+        told: match (late, overdue) {
+            (true, _) => format!("{told}: nobody answered in time, it is denied"),
+            (_, true) => format!("{told}: overdue, the next floor that runs on this folder lets it go"),
+            (false, false) => told,
+        },
         needs_person: matter.standing.needs_person() && !late,
         history,
     }

@@ -10,6 +10,8 @@ mod facts;
 mod hear;
 mod tell;
 
+pub(super) use facts::verdict_stands;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;

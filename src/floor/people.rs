@@ -13,7 +13,7 @@ use super::case_filter::CaseFilter;
 use super::queries::{self, QueryError};
 use crate::domain::case::Status;
 use crate::domain::ids::{AlertId, CaseId};
-use crate::domain::person::{Act, GroupingWord, PersonsAct};
+use crate::domain::person::{Act, GroupingWord, PersonsAct, is_persons_name};
 use crate::journal::case_log::CaseLog;
 use crate::journal::case_stream::{self, CaseStream};
 use crate::journal::people_log;
@@ -28,6 +28,9 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Shortest beginning of an alert's id that stands for it.
 const SHORTEST_PREFIX: usize = 4;
+
+/// Longest comment or reason, in characters: some four pages. A case is read, not browsed.
+const LONGEST_TEXT: usize = 10_000;
 
 /// A request of a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,9 +73,19 @@ pub struct Told {
 /// Why a request was refused. Nothing is on record then.
 #[derive(Debug, thiserror::Error)]
 pub enum PeopleError {
-    /// Nobody said who asks.
-    #[error("a person's word needs a name: give one with --by NAME")]
-    Nameless,
+    /// It is no name of a person.
+    #[error(
+        "`{0}` is no name of a person here: give one with --by NAME, of letters and digits, and none of the floor's own"
+    )]
+    NoName(String),
+    /// A text is longer than anybody reads.
+    #[error("the {what} has {characters} characters: at most {LONGEST_TEXT} are kept, so attach the rest elsewhere")]
+    TooLong {
+        /// What.
+        what: &'static str,
+        /// How long it is.
+        characters: usize,
+    },
     /// A text or reason is empty.
     #[error("the {0} says nothing: write what others should know")]
     Silent(&'static str),
@@ -149,8 +162,8 @@ type Word = (PersonsAct, Option<GroupingWord>);
 
 async fn plan(stores: &Stores, request: Request, now: Timestamp) -> Result<(Told, Option<Word>), PeopleError> {
     let Request { by, mut act, on, only_count } = request;
-    if by.trim().is_empty() {
-        return Err(PeopleError::Nameless);
+    if !is_persons_name(&by) {
+        return Err(PeopleError::NoName(by));
     }
     says_something(&act)?;
     let mut told = Told { cases: vec![], passed_over: vec![], number: None, carried_out: false, now_in: None };
@@ -201,7 +214,11 @@ fn says_something(act: &Act) -> Result<(), PeopleError> {
         | Act::Merge { because }
         | Act::Split { because, .. } => ("reason", because),
     };
-    if text.trim().is_empty() { Err(PeopleError::Silent(what)) } else { Ok(()) }
+    match text.chars().count() {
+        _ if text.trim().is_empty() => Err(PeopleError::Silent(what)),
+        characters if characters > LONGEST_TEXT => Err(PeopleError::TooLong { what, characters }),
+        _ => Ok(()),
+    }
 }
 
 /// Whether an act can be done to a case, or why not and what to do instead.

@@ -127,6 +127,9 @@ pub struct ShownExhibit {
     pub id: EvidenceId,
     /// The event's line, or the search that found nothing.
     pub text: String,
+    /// It is a search that found nothing.
+    #[serde(default)]
+    pub absence: bool,
 }
 
 /// What the event store holds.
@@ -167,12 +170,18 @@ pub enum QueryError {
 /// All cases as they stand. What the outbox still holds for the desk is shown as if it were written already, so
 /// that nobody reads an old state after a process died.
 ///
+/// The floor may work meanwhile, so the order of the reads counts: a case that the journal knows was opened together
+/// with a wish to show it, and a wish that is no longer in the outbox was carried out. Read the other way round, a case
+/// that is opened in between would look like one that the desk has lost.
+///
 /// # Errors
 /// When a store refuses, or the desk lacks a case that the journal has.
 pub async fn cases(stores: &Stores) -> Result<Vec<DeskCase>, QueryError> {
+    let known = case_stream::cases(stores.journal.as_ref()).await?;
+    let wishes = stores.journal.effects(DESK).await?;
     let listed = stores.desk.list().await?;
     let mut cases: BTreeMap<CaseId, DeskCase> = listed.into_iter().map(|case| (case.id, case)).collect();
-    for effect in stores.journal.effects(DESK).await? {
+    for effect in wishes {
         if let Ok(DeskEffect::State { case, opened, state }) = serde_json::from_str(&effect.wish.body) {
             let shown =
                 cases.entry(case).or_insert_with(|| DeskCase { id: case, opened, state: *state.clone(), comments: 0 });
@@ -181,7 +190,6 @@ pub async fn cases(stores: &Stores) -> Result<Vec<DeskCase>, QueryError> {
             }
         }
     }
-    let known = case_stream::cases(stores.journal.as_ref()).await?;
     match known.into_iter().find(|case| !cases.contains_key(case)) {
         Some(missing) => Err(QueryError::NotAtTheDesk(missing)),
         None => Ok(cases.into_values().collect()),
@@ -198,7 +206,9 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
     let ledger = recorded::before(stores.journal.as_ref(), stream.log(), u32::MAX).await?.ledger;
     let mut exhibits = Vec::new();
     for id in ledger.ids() {
-        let text = match ledger.get(id) {
+        let exhibit = ledger.get(id);
+        let absence = matches!(exhibit, Some(Exhibit::Absence { .. }));
+        let text = match exhibit {
             Some(Exhibit::Event { event }) => match stores.events.get(event).await? {
                 Some(event) => EventView::row(&event, IN_A_ROW).line(),
                 None => format!("event {event}, which the store no longer holds"),
@@ -212,7 +222,7 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
             ),
             None => continue,
         };
-        exhibits.push(ShownExhibit { id, text });
+        exhibits.push(ShownExhibit { id, text, absence });
     }
     let known = AlertLog::open(stores.journal.clone()).await?;
     let mut alerts = known.get(&stream.log().alerts);
@@ -306,3 +316,6 @@ pub async fn answer(stores: &Stores, query: &Query) -> Result<Value, QueryError>
         Query::Watch { after } => json!(watching::since(stores, *after).await?),
     })
 }
+
+#[cfg(test)]
+mod tests;

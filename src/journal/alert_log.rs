@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::alert::Alert;
 use crate::domain::ids::AlertId;
+use crate::domain::loss::Loss;
 use crate::ports::events::Watermark;
 use crate::ports::journal::{Append, Damage, Expected, Journal, JournalError, NewRecord, Stream};
 
@@ -33,10 +34,18 @@ pub enum AlertEntry {
         /// What is missing or was not read word for word.
         damage: Option<String>,
     },
+    /// A source that goes on lost something.
+    Lost {
+        /// What, where and when.
+        loss: Loss,
+    },
     /// An entry of a later version.
     #[serde(other)]
     Unknown,
 }
+
+/// Losses that are told apart. Of more the oldest are put together, which only makes them stand against more.
+const MOST_LOSSES: usize = 1_000;
 
 /// Appends alerts once and reads them back. Holds every alert in memory: a few hundred bytes each.
 pub struct AlertLog {
@@ -44,6 +53,7 @@ pub struct AlertLog {
     known: Mutex<HashMap<AlertId, Arc<Alert>>>,
     end: Mutex<End>,
     damaged: Mutex<BTreeMap<String, String>>,
+    losses: Mutex<Vec<Loss>>,
 }
 
 /// What the stream ends with, as far as it matters to [`AlertLog::caught_up`].
@@ -74,7 +84,13 @@ impl AlertLog {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn open(journal: Arc<dyn Journal>) -> Result<Self, JournalError> {
-        let log = Self { journal, known: Mutex::default(), end: Mutex::default(), damaged: Mutex::default() };
+        let log = Self {
+            journal,
+            known: Mutex::default(),
+            end: Mutex::default(),
+            damaged: Mutex::default(),
+            losses: Mutex::default(),
+        };
         let AlertRows { entries, damaged } = log.read(0).await?;
         // It may have been the word on a damaged log.
         if let Some(damage) = damaged.first() {
@@ -84,8 +100,10 @@ impl AlertLog {
             log.end().caught_up = Some((0, *watermark));
         }
         for (_, _, entry) in entries {
-            if let AlertEntry::LogRead { log: name, damage } = entry {
-                log.keep_damage(name, damage);
+            match entry {
+                AlertEntry::LogRead { log: name, damage } => log.keep_damage(name, damage),
+                AlertEntry::Lost { loss } => log.keep_loss(loss),
+                AlertEntry::Arrived { .. } | AlertEntry::CaughtUp { .. } | AlertEntry::Unknown => {}
             }
         }
         Ok(log)
@@ -169,6 +187,41 @@ impl AlertLog {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Records what a source that goes on has lost. It stands against what it may concern for good: nobody reads it again.
+    ///
+    /// # Errors
+    /// When the journal refuses.
+    pub async fn lost(&self, losses: Vec<Loss>, at: Timestamp) -> Result<(), JournalError> {
+        if losses.is_empty() {
+            return Ok(());
+        }
+        self.end().arrivals += 1;
+        let appended = self.append(losses.iter().cloned().map(|loss| AlertEntry::Lost { loss }), at).await;
+        self.end().arrivals += 1;
+        appended?;
+        losses.into_iter().for_each(|loss| self.keep_loss(loss));
+        Ok(())
+    }
+
+    /// What sources that go on have lost, oldest first.
+    #[must_use]
+    pub fn losses(&self) -> Vec<Loss> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep_loss(&self, loss: Loss) {
+        let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut own = Some(loss);
+        for kept in losses.iter_mut().rev() {
+            own = own.and_then(|loss| kept.join(loss).err());
+        }
+        losses.extend(own);
+        if losses.len() > MOST_LOSSES {
+            let oldest: Vec<Loss> = losses.drain(..2).collect();
+            losses.splice(0..0, oldest.into_iter().reduce(Loss::and));
+        }
+    }
+
     fn keep_damage(&self, log: String, damage: Option<String>) {
         let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         match damage {
@@ -189,6 +242,7 @@ impl AlertLog {
                     AlertEntry::Arrived { .. } => "arrived",
                     AlertEntry::CaughtUp { .. } => "caught_up",
                     AlertEntry::LogRead { .. } => "log_read",
+                    AlertEntry::Lost { .. } => "lost",
                     AlertEntry::Unknown => "unknown",
                 }
                 .into(),

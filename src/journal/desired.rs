@@ -50,6 +50,8 @@ pub fn state(log: &CaseLog, alerts: &[Arc<Alert>]) -> DeskEffect {
         severity: loudest.map_or(Severity::Medium, |alert| alert.rule.level),
         hosts,
         alerts: alerts.len() as u64,
+        first_alert: alerts.iter().map(|alert| alert.time).min(),
+        last_alert: alerts.iter().map(|alert| alert.time).max(),
         merged_into: log.merged_into,
         verdict: log.judged().and_then(|(attempt, _)| attempt.card.clone()),
         decided_by: log.decided_by.clone(),

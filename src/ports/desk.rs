@@ -32,6 +32,12 @@ pub struct CaseState {
     pub hosts: Vec<HostName>,
     /// How many alerts belong to it.
     pub alerts: u64,
+    /// When the first of them happened.
+    #[serde(default)]
+    pub first_alert: Option<Timestamp>,
+    /// When the last of them happened.
+    #[serde(default)]
+    pub last_alert: Option<Timestamp>,
     /// The case it was merged into.
     pub merged_into: Option<CaseId>,
     /// The verdict that stands, as JSON for people and programs to read.

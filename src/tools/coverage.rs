@@ -1,5 +1,7 @@
 //! `sensor_coverage`: was this sensor alive here, then? And what else is known of what this machine sends.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -8,17 +10,19 @@ use serde::{Deserialize, Serialize};
 use super::alerts::unavailable;
 use super::answer::{Answer, Header, Row, ToolError};
 use super::events::{KindArgument, row};
+use super::surroundings::Surroundings;
 use super::tool::{Permission, Scope, Tool};
 use super::view::{EventView, IN_A_ROW};
 use crate::domain::entity::HostName;
 use crate::domain::event::kind_name;
 use crate::domain::evidence::SensorSeen;
+use crate::domain::loss::Loss;
 use crate::domain::words::counted;
 use crate::ports::events::Kind;
 use crate::ports::events::coverage::{History, KindSent, SensorFacts, Silence};
 
 /// See the module.
-pub struct SensorCoverage;
+pub struct SensorCoverage(pub Arc<Surroundings>);
 
 /// Kinds of events that are asked about at once, and that are told of.
 const MOST_KINDS: usize = 12;
@@ -60,12 +64,15 @@ pub struct Covered {
     pub facts: SensorFacts,
     /// How far back the store reaches.
     pub history: History,
+    /// What sources lost that may have told of the machine within the window, the newest first.
+    #[serde(default)]
+    pub losses: Vec<Loss>,
 }
 
 #[async_trait]
 impl Tool for SensorCoverage {
     const NAME: &'static str = "sensor_coverage";
-    const DESCRIPTION: &'static str = "Whether a host reported these kinds of events around a window (24 h each side); which other kinds it sent, when one fell silent, whether logs were cleared or a sensor touched, and how far back the store reaches. Only a sensor proven alive makes `nothing found` mean something.";
+    const DESCRIPTION: &'static str = "Whether a host reported these kinds of events around a window (24 h each side); which other kinds it sent, when one fell silent, whether logs were cleared or a sensor touched, what sources lost, and how far back the store reaches. Only a sensor proven alive makes `nothing found` mean something.";
     const PERMISSION: Permission = Permission::Read;
     type Arguments = Arguments;
 
@@ -97,11 +104,16 @@ impl Tool for SensorCoverage {
         let history = scope.events.history(scope.watermark).await.map_err(unavailable)?;
         rows.extend(touched(&facts, scope).await?);
         rows.extend(facts.silences.iter().take(MOST_ROWS).map(|silence| said(silent(silence))));
+        // A floor that was put together without alerts has no sources either.
+        let known = self.0.alerts.as_ref().map_or_else(Vec::new, |alerts| alerts.losses());
+        let concern = |loss: &Loss| loss.may_concern(&host, arguments.from, arguments.to);
+        let losses: Vec<Loss> = known.into_iter().rev().filter(concern).take(MOST_ROWS).collect();
+        rows.extend(losses.iter().map(|loss| said(loss.says())));
         rows.extend(sent(&facts));
         rows.push(said(reach(&history)));
         let window = format!("{} to {}", arguments.from, arguments.to);
         let header = Header { total: rows.len() as u64, window, ..Header::default() };
-        let data = serde_json::to_value(Covered { kinds, facts, history }).unwrap_or_default();
+        let data = serde_json::to_value(Covered { kinds, facts, history, losses }).unwrap_or_default();
         Ok(Answer { header, rows, cut: 0, data, filing: None })
     }
 }

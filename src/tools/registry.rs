@@ -51,7 +51,7 @@ impl Registry {
             .with(super::events::SearchWinlogEvents)
             .with(super::events::GetEvent)
             .with(super::process_tree::ProcessTree)
-            .with(super::coverage::SensorCoverage)
+            .with(super::coverage::SensorCoverage(around.clone()))
             .with(super::prevalence::Prevalence)
             .with(super::standing::AssetTool(around.clone()))
             .with(super::standing::AccountTool(around.clone()))

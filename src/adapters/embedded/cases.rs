@@ -184,6 +184,8 @@ mod tests {
             severity: Severity::High,
             hosts: vec![HostName::new("wks-1")],
             alerts: 1,
+            first_alert: None,
+            last_alert: None,
             merged_into: None,
             verdict: Some(serde_json::json!({"malicious_probability": 0.1})),
             decided_by: None,

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use self::run::Run;
 use crate::domain::ids::EventId;
+use crate::domain::loss::Loss;
 use crate::domain::obstacle::Obstacle;
 use crate::ports::events::{EventStore, Watermark};
 use crate::ports::storage::StorageError;
@@ -27,7 +28,8 @@ struct Asked<'a> {
 }
 
 /// Everything that stands against closing on these events, on whose harmless explanation a verdict rests; nothing if
-/// there are none, because then nothing is closed. `damaged` are the logs of which something is missing, with what.
+/// there are none, because then nothing is closed. `damaged` are the logs of which something is missing, with what;
+/// `losses` what sources that go on have lost.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -36,6 +38,7 @@ pub async fn obstacles(
     watermark: Watermark,
     explained: &[&EventId],
     damaged: &BTreeMap<String, String>,
+    losses: &[Loss],
 ) -> Result<Vec<Obstacle>, StorageError> {
     let asked = Asked { events, watermark };
     let mut all: Vec<Obstacle> = Vec::new();
@@ -47,6 +50,7 @@ pub async fn obstacles(
                 all.extend(deeds::unexplained(&asked, &run).await?);
                 all.extend(script::foreign_writers(&asked, &run).await?);
                 all.extend(sight::unseen(&asked, &run).await?);
+                all.extend(sight::lost(&run, losses));
             }
         }
     }

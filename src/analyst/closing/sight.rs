@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::Asked;
-use super::run::{Run, earlier, later, sysmon};
+use super::run::{LATE, Run, earlier, later, sysmon};
 use crate::domain::entity::HostName;
+use crate::domain::loss::Loss;
 use crate::domain::obstacle::Obstacle;
 use crate::domain::taint;
 use crate::ports::events::EventQuery;
@@ -56,6 +57,13 @@ pub(super) async fn unseen(asked: &Asked<'_>, run: &Run) -> Result<Vec<Obstacle>
         all.push(format!("{count} events of that day name no machine and may be of this one (the first is {id})"));
     }
     Ok(all.into_iter().map(Obstacle::Unseen).collect())
+}
+
+/// What sources that go on have lost of this machine, or of nobody knows which, around the time of the run.
+pub(super) fn lost(run: &Run, losses: &[Loss]) -> Vec<Obstacle> {
+    let (from, to) = (earlier(run.start.time, LATE), later(run.end, LATE));
+    let concern = losses.iter().filter(|loss| loss.may_concern(&run.start.host, from, to));
+    concern.take(3).map(|loss| Obstacle::Unseen(loss.says())).collect()
 }
 
 /// Logs of which something is missing. Nobody knows of which machine and time it was.

@@ -55,7 +55,7 @@ fn quiet() -> Vec<Event> {
 async fn of(events: Vec<Event>) -> Vec<Obstacle> {
     let (_folder, store) = store(events).await;
     let start = EventId::new("start");
-    obstacles(store.as_ref(), Watermark(u64::MAX), &[&start], &BTreeMap::new()).await.expect("it is read")
+    obstacles(store.as_ref(), Watermark(u64::MAX), &[&start], &BTreeMap::new(), &[]).await.expect("it is read")
 }
 
 /// What one more event does to the quiet run.
@@ -253,7 +253,8 @@ async fn events_that_name_no_machine_and_a_history_with_holes_hide_what_happened
     let policy = RetentionPolicy { before: Some(at(-2_000)), ..RetentionPolicy::default() };
     store.retain(&policy, &[]).await.expect("it is pruned");
     let start = EventId::new("start");
-    let found = obstacles(store.as_ref(), Watermark(u64::MAX), &[&start], &BTreeMap::new()).await.expect("it is read");
+    let found =
+        obstacles(store.as_ref(), Watermark(u64::MAX), &[&start], &BTreeMap::new(), &[]).await.expect("it is read");
     assert!(found.iter().any(|obstacle| obstacle.says().contains("were removed from the store")), "{found:?}");
 }
 
@@ -263,10 +264,37 @@ async fn a_damaged_log_stands_against_every_close_and_against_nothing_else() {
     let damaged = BTreeMap::from([("a.json".to_owned(), "cut short after line 7".to_owned())]);
     let start = EventId::new("start");
     let explained = [&start];
-    let ask = |explained| obstacles(store.as_ref(), Watermark(u64::MAX), explained, &damaged);
+    let ask = |explained| obstacles(store.as_ref(), Watermark(u64::MAX), explained, &damaged, &[]);
     let found = ask(&explained).await.expect("it is read");
     assert_eq!(found, [Obstacle::Unseen("a.json was not read whole: cut short after line 7".into())]);
     assert_eq!(ask(&[]).await.expect("it is read"), [], "nothing is closed");
+}
+
+#[tokio::test]
+async fn what_a_source_lost_stands_against_the_runs_it_may_concern_and_against_no_other() {
+    let (_folder, store) = store(quiet()).await;
+    let start = EventId::new("start");
+    let run = store.get(&start).await.expect("it is read").expect("it is there");
+    let lost = async |host: Option<&str>, from: i64, to: i64| {
+        let second = |by| run.time.checked_add(jiff::SignedDuration::from_secs(by)).expect("a time");
+        let loss = crate::domain::loss::Loss {
+            source: "live.ndjson".into(),
+            what: "1 × not JSON".into(),
+            host: host.map(crate::domain::entity::HostName::new),
+            from: Some(second(from)),
+            to: second(to),
+        };
+        let found =
+            obstacles(store.as_ref(), Watermark(u64::MAX), &[&start], &BTreeMap::new(), std::slice::from_ref(&loss))
+                .await;
+        let found = found.expect("it is read");
+        assert!(found.is_empty() || found == [Obstacle::Unseen(loss.says())], "{found:?}");
+        !found.is_empty()
+    };
+    let own = run.host.as_str();
+    assert!(lost(None, -60, 60).await && lost(Some(own), 0, 0).await);
+    assert!(!lost(Some("ANOTHER-9"), -60, 60).await, "it is of another machine");
+    assert!(!lost(None, -7_200, -3_600).await && !lost(None, 100_000, 200_000).await, "it is of another time");
 }
 
 /// A tool that an installed agent runs: on these machines, each on a day of its own, before it is asked about.

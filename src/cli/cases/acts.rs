@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::cli::ask::{ask, tell};
 use crate::cli::cases::verdict;
+use crate::cli::containment::speaker;
 use crate::cli::say::{say, say_json};
 use crate::cli::{Common, Verdict, render};
 use crate::domain::ids::{AlertId, CaseId};
 use crate::domain::person::{Act, Ruling};
+use crate::domain::words::counted;
 use crate::floor::case_filter::CaseFilter;
 use crate::floor::people::{On, Request, Told};
 use crate::floor::queries::Query;
@@ -181,7 +183,7 @@ pub(super) async fn run(command: Command) -> Result<Acted> {
         }
     };
     let Word { by, common: Common { data, json } } = word;
-    let request = Request { by: by.map_or_else(logged_on, Ok)?, act, on, only_count };
+    let request = Request { by: speaker(by)?, act, on, only_count };
     let told = tell(&data, request).await?;
     let wanted = |case: &DeskCase| told.cases.contains(&case.id) || told.now_in == Some(case.id);
     let cases: Vec<DeskCase> = ask(&PathBuf::from(&data), Query::Cases).await?;
@@ -198,13 +200,6 @@ impl Which {
     }
 }
 
-/// The name of whoever is logged on.
-fn logged_on() -> Result<String> {
-    let names = ["USER", "LOGNAME", "USERNAME"].into_iter();
-    let named = names.filter_map(|name| std::env::var(name).ok()).find(|name| !name.trim().is_empty());
-    named.context("nobody is logged on by name here, and a person's word needs one: give it with --by NAME")
-}
-
 /// Shows what came of it. What is only counted, and what still waits, needs a person.
 ///
 /// # Errors
@@ -216,10 +211,7 @@ pub(super) fn show(told: &Told, cases: &[DeskCase], json: bool) -> Result<Verdic
         for (case, why) in &told.passed_over {
             say(format!("{case} is passed over: it {why}"))?;
         }
-        let count = match told.cases.len() {
-            1 => "1 case".to_owned(),
-            many => format!("{many} cases"),
-        };
+        let count = counted(told.cases.len() as u64, "case");
         match (told.number, told.carried_out) {
             (None, _) if told.cases.is_empty() => say("No case would change.")?,
             (None, _) => say(format!("Would change {count}; add --yes"))?,

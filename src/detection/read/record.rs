@@ -15,6 +15,11 @@ use crate::domain::words::excerpt;
 /// Windows events are flat or nearly so; deeper nesting is an attack on whoever walks it.
 pub const DEEPEST_NESTING: usize = 64;
 
+/// Values of a record, in it and in whatever is nested in it. A Windows event carries some tens, and a few thousand when
+/// it lists every member of something; each takes up to a hundred bytes once it is read, so that the bytes of a record
+/// bound its memory only together with this: five megabytes instead of hundreds.
+pub const MOST_VALUES: usize = 50_000;
+
 /// A record as it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -27,7 +32,7 @@ pub struct Record {
 /// Reads one record's text.
 ///
 /// # Errors
-/// When it is no JSON, no object, or nested too deep.
+/// When it is no JSON, no object, nested too deep, or holds too many values.
 pub fn parse(text: &[u8]) -> Result<Record, Broken> {
     let mut flaws = Vec::new();
     let text = std::str::from_utf8(text).map_or_else(
@@ -78,6 +83,7 @@ const fn name_of(value: &Value) -> &'static str {
 #[derive(Default)]
 struct Notes {
     too_deep: bool,
+    values: usize,
     repeated: Option<String>,
 }
 
@@ -92,11 +98,14 @@ fn value(text: &str, flaws: &mut Vec<(Flaw, String)>) -> Result<Value, Broken> {
             Ok(value)
         }
         Err(_) if notes.too_deep => Err(Broken::new(Fault::TooDeep, format!("nested deeper than {DEEPEST_NESTING}"))),
+        Err(_) if notes.values > MOST_VALUES => {
+            Err(Broken::new(Fault::TooManyValues, format!("more than {MOST_VALUES}")))
+        }
         Err(error) => Err(Broken::new(Fault::NotJson, error.to_string())),
     }
 }
 
-/// A value inside so many others: like `serde_json`'s own, but it counts its depth and notices repeated names.
+/// A value inside so many others: like `serde_json`'s own, but it counts values and depth and notices repeated names.
 #[derive(Clone, Copy)]
 struct Part<'a> {
     depth: usize,
@@ -117,6 +126,11 @@ impl<'de> DeserializeSeed<'de> for Part<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        // Before it is read: what is refused has cost nothing.
+        self.notes.borrow_mut().values += 1;
+        if self.notes.borrow().values > MOST_VALUES {
+            return Err(D::Error::custom("too many values"));
+        }
         from.deserialize_any(self)
     }
 }
@@ -349,6 +363,26 @@ mod tests {
         assert_eq!(fault(nested(10_000)), Fault::TooDeep);
         let value = |depth: usize| (0..depth).fold(Value::Null, |inner, _| json!([inner]));
         assert!(is_shallow(&value(DEEPEST_NESTING)) && !is_shallow(&value(DEEPEST_NESTING + 1)));
+    }
+
+    #[test]
+    fn a_record_of_countless_tiny_values_is_refused_before_it_becomes_a_tree() {
+        // The object and the list are values, too.
+        let of = |count: usize| format!("{{\"a\":[{}0]}}", "0,".repeat(count - 3));
+        assert!(parse(of(MOST_VALUES).as_bytes()).is_ok());
+        let refused = parse(of(MOST_VALUES + 1).as_bytes()).expect_err("it is one more");
+        assert_eq!((refused.fault, refused.reason.as_str()), (Fault::TooManyValues, "more than 50000"));
+        for tiny in ["0,", "[],", "{},", "\"\",", "{\"\":0},"] {
+            let text = format!("{{\"a\":[{}0]}}", tiny.repeat((super::super::LONGEST_RECORD - 10) / tiny.len()));
+            assert_eq!(
+                parse(text.as_bytes()).map_err(|broken| broken.fault).err(),
+                Some(Fault::TooManyValues),
+                "{tiny}"
+            );
+        }
+        let names: String = (0..MOST_VALUES).map(|number| format!("\"{number}\":0,")).collect();
+        let names = format!("{{{}\"a\":0}}", names);
+        assert_eq!(parse(names.as_bytes()).map_err(|broken| broken.fault).err(), Some(Fault::TooManyValues));
     }
 
     proptest! {

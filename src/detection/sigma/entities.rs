@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::detection::normalise::is_null_guid;
-use crate::domain::entity::Entity;
+use crate::domain::entity::{Entity, HostName};
 use crate::domain::event::{Event, SYSMON};
 use crate::knowledge::guid;
 use crate::knowledge::paths::{self, PathClass, base_name, class};
@@ -37,15 +37,20 @@ pub(super) fn entities(event: &Event) -> Vec<Entity> {
 }
 
 fn accounts(event: &Event, entities: &mut BTreeSet<Entity>) {
-    let mut names = vec![("User", "UserSid"), ("SubjectUserName", "SubjectUserSid")];
+    let mut names = vec![("User", "UserSid", "UserDomain"), ("SubjectUserName", "SubjectUserSid", "SubjectDomainName")];
     if !targets_a_group(event) {
-        names.push(("TargetUserName", "TargetUserSid"));
+        names.push(("TargetUserName", "TargetUserSid", "TargetDomainName"));
     }
-    // Kerberos writes `name@REALM`.
-    let account = |text: &str| Entity::account(text.split('@').next().unwrap_or(text));
     let of_a_person = |sid: &str| !event.data(sid).is_some_and(Entity::is_machine_sid) || is_failed_logon(event, sid);
-    let named = names.iter().filter(|(_, sid)| of_a_person(sid)).filter_map(|(name, _)| event.data(name));
-    entities.extend(named.filter_map(account));
+    for (name, _, domain) in names.iter().filter(|(_, sid, _)| of_a_person(sid)) {
+        let Some(text) = event.data(name) else { continue };
+        // Kerberos writes `name@REALM`.
+        let text = text.split('@').next().unwrap_or(text);
+        let domain = text.split_once('\\').map_or(event.data(domain), |(domain, _)| Some(domain));
+        let is_local = domain.is_some_and(|domain| HostName::new(domain).key() == event.host.key());
+        let account = if is_local { Entity::local_account(&event.host, text) } else { Entity::account(text) };
+        entities.extend(account);
+    }
 }
 
 /// A failed logon has no SID for the account that was tried: `S-1-0-0` says nothing about its name there.
@@ -183,7 +188,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::domain::entity::HostName;
     use crate::domain::event::Origin;
     use crate::domain::ids::EventId;
 
@@ -209,6 +213,17 @@ mod tests {
             [Entity::Account("a.user".into()), Entity::Source("192.0.2.5".into()), Entity::Source("wks-05".into())]
         );
         assert_eq!(named("Security", 4624, json!({"IpAddress": "127.0.0.1", "WorkstationName": "SRV-01"})), []);
+    }
+
+    #[test]
+    fn an_account_of_one_machine_is_not_its_namesake_on_another() {
+        let here = [Entity::Account("srv-01\\admin".into())];
+        let logon = json!({"TargetUserName": "Admin", "TargetDomainName": "SRV-01"});
+        assert_eq!(named("Security", 4624, logon), here);
+        assert_eq!(named("Microsoft-Windows-Sysmon/Operational", 1, json!({"User": "SRV-01\\Admin"})), here);
+        let of_the_domain = json!({"TargetUserName": "Admin", "TargetDomainName": "CORP"});
+        assert_eq!(named("Security", 4624, of_the_domain), [Entity::Account("admin".into())]);
+        assert_eq!(named("Security", 4624, json!({"TargetUserName": "SRV-01$", "TargetDomainName": "SRV-01"})), []);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::domain::containment::{AssetFacts, EvidenceFacts, Facts, Proposal, Tar
 use crate::domain::draft::Classification;
 use crate::domain::entity::HostName;
 use crate::domain::ids::{AlertId, CaseId};
+use crate::domain::person::Outcome;
 use crate::evidence;
 use crate::journal::case_log::CaseLog;
 use crate::journal::case_stream::CaseStream;
@@ -67,10 +68,12 @@ pub(super) async fn evidence(
     Ok(EvidenceFacts { cited: proposal.evidence.len(), reread: reread.events, digest })
 }
 
-/// The last verdict calls it malicious, and neither a merge nor a person has ended the case.
-pub(super) fn verdict_stands(log: &CaseLog) -> bool {
+/// The last verdict calls it malicious, no person calls it anything else, and neither a merge nor a person has ended
+/// the case.
+pub(in crate::floor) fn verdict_stands(log: &CaseLog) -> bool {
     let is_open = matches!(log.status, Status::InProgress | Status::OnHold);
-    is_open && log.judged().is_some_and(|(_, draft)| draft.classification == Classification::TruePositive)
+    let overruled = log.persons_verdict.as_ref().is_some_and(|said| said.ruling.outcome() != Some(Outcome::Malicious));
+    is_open && !overruled && log.judged().is_some_and(|(_, draft)| draft.classification == Classification::TruePositive)
 }
 
 /// What the host is at the EDR. An EDR that does not answer is a fact, a full disk is not.

@@ -5,9 +5,10 @@ use ractor::ActorRef;
 
 use super::{State, Work, facts};
 use crate::domain::containment::{
-    self, Answer, DenialRule, Facts, GateEvent, IsolationLease, Matter, Policy, Purpose, Standing, may_answer,
+    self, Answer, DenialRule, Facts, GateEvent, IsolationLease, Matter, Policy, Purpose, Standing,
 };
 use crate::domain::ids::ProposalId;
+use crate::domain::person::is_persons_name;
 use crate::floor::messages::GatekeeperMessage;
 use crate::journal::gate_ledger::GateLedger;
 use crate::journal::gate_told;
@@ -111,7 +112,7 @@ fn weigh(ledger: &GateLedger, policy: &Policy, number: u64, word: &Word, now: Ti
     let Some(id) = word.proposal() else { return unheard(number, None, "a later version wrote it".into()) };
     let refuse = |why: String| unheard(number, Some(id), why);
     let Some(matter) = ledger.get(id) else { return refuse(format!("there is no proposal {id}")) };
-    if !may_answer(word.by()) {
+    if !is_persons_name(word.by()) {
         return refuse(format!("`{}` is no person's name: say who decides with --by", word.by()));
     }
     let stands = || format!("{id} {}", gate_told::standing(&matter.standing));

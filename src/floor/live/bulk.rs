@@ -3,6 +3,7 @@
 //! Documents become events; each is answered for itself, so that one that cannot be read costs only itself. The
 //! request is answered as a whole only when it cannot be told apart into actions, or when a store refuses.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +12,9 @@ use serde_json::{Map, Value, json};
 
 use super::body::Held;
 use super::detector::{Detector, Taken};
-use super::follow::event;
+use super::losses::{self, Heard, Losses, Unheard};
 use super::source::Source;
-use crate::detection::damage::Broken;
-use crate::domain::event::{Event, Origin};
+use crate::domain::event::Origin;
 use crate::domain::ids::EventId;
 use crate::domain::words::excerpt;
 use crate::floor::ingest::IngestError;
@@ -119,23 +119,28 @@ pub async fn take(
         rest = later;
         let (batch, text) = (batch.to_vec(), held.clone());
         let read = blocking(move || batch.into_iter().map(|action| read(&text.text, action)).collect::<Vec<_>>());
-        let mut events = Vec::new();
+        let (mut events, mut lost) = (Vec::new(), BTreeMap::<String, Losses>::new());
         for (action, outcome) in read.await? {
-            match outcome {
+            let Some(outcome) = outcome else {
+                answer.refused(&action, "illegal_argument_exception", &not_offered(action.verb));
+                continue;
+            };
+            match lost.entry(action.index.clone()).or_default().note(action.line, outcome) {
                 Ok(event) => {
                     answer.stored(&action, &event.id);
                     events.push(event);
                 }
-                Err(Refusal::NotOffered) => {
-                    answer.refused(&action, "illegal_argument_exception", &not_offered(action.verb));
-                }
-                Err(Refusal::Broken(broken)) => {
+                Err(broken) => {
                     let reason = format!("{}: {}", broken.fault, broken.reason);
                     source.skipped(action.line, broken);
                     answer.refused(&action, "mapper_parsing_exception", &reason);
                 }
             }
         }
+        // A sender does not send again what is refused: it is on record as lost before anything is judged without it.
+        let now = detector.shared().clock.now();
+        let lost = lost.into_iter().flat_map(|(index, lost)| lost.of(&format!("bulk/{index}"), false, now));
+        detector.shared().alerts.lost(lost.collect(), now).await.map_err(IngestError::from)?;
         let taken = detector.take(events).await?;
         total.events += taken.events;
         total.known += taken.known;
@@ -192,19 +197,14 @@ impl Answer {
     }
 }
 
-/// Why an action is refused.
-enum Refusal {
-    NotOffered,
-    Broken(Broken),
-}
-
-fn read(text: &[u8], action: Action) -> (Action, Result<Event, Refusal>) {
+/// What an action's document says; `None` for an action that is not offered.
+fn read(text: &[u8], action: Action) -> (Action, Option<Result<Heard, Unheard>>) {
     if !action.verb.adds() {
-        return (action, Err(Refusal::NotOffered));
+        return (action, None);
     }
     let origin = Origin { file: format!("bulk/{}", action.index), line: action.line };
-    let event = event(text[action.document.clone()].trim_ascii(), origin).map_err(Refusal::Broken);
-    (action, event)
+    let event = losses::event(text[action.document.clone()].trim_ascii(), origin);
+    (action, Some(event))
 }
 
 fn not_offered(verb: Verb) -> String {

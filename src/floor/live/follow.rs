@@ -11,18 +11,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::detector::{Detector, Taken};
+use super::losses::{Losses, event, too_long, unseen};
 use super::scan::{Found, Kind, Stat, scan};
 use super::source::{News, Source};
 use super::tail::{Line, Place, Tail};
-use crate::detection::clock::ClockOffset;
-use crate::detection::damage::{Broken, Fault};
-use crate::detection::normalise::normalise;
-use crate::detection::read::{self, EventLog};
+use crate::detection::damage::Broken;
+use crate::detection::read::EventLog;
 use crate::domain::event::{Event, Origin};
 use crate::floor::faults::FOLLOW;
 use crate::floor::import::ImportError;
@@ -32,7 +32,7 @@ use crate::floor::shared::TICK;
 use crate::ports::journal::{Cursor, JournalError};
 
 /// Bytes that are taken in together.
-const BATCH: usize = 1 << 20;
+const LARGEST_BATCH: usize = 1 << 20;
 
 /// A file that is read whole has to have stood still for so long: until then somebody may be copying it.
 const STILL: Duration = Duration::from_secs(2);
@@ -42,6 +42,13 @@ const RESTLESS: Duration = Duration::from_secs(10);
 
 /// A file that has left its path is read for so long after it grew last: its writer may not know yet.
 const LEAVING: Duration = Duration::from_secs(5);
+
+/// What is said of a file that shrank, or that holds something else than what was read of it.
+const OVERWRITTEN: &str = "it was truncated or written over in place, and what was last written before is unknown";
+
+/// What is said of a file that went before it was read, and of one whose end is half a line.
+const UNREAD: &str = "it was removed or moved away before it was read";
+const UNFINISHED: &str = "it was removed or moved away before its last line was finished";
 
 /// The longest pause before a source that failed tries again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -68,6 +75,8 @@ enum Reached {
     Lines(Place),
     /// All of it, once.
     Whole(Place),
+    /// It left its path and was read to its end: another file may have its key from now on.
+    Left,
 }
 
 /// What it knows of its files; the places among it are rebuilt from the journal at the start.
@@ -92,6 +101,8 @@ struct Followed {
     since: Instant,
     /// Since when it is to be read whole and does not stand still.
     restless: Option<Instant>,
+    /// When the last events on its lines happened, as far as this process read them.
+    last_event: Option<Timestamp>,
     reading: Reading,
 }
 
@@ -199,7 +210,7 @@ impl State {
             let is_over =
                 file.seen.is_none() && (!matches!(file.reading, Reading::Lines(_)) || file.since.elapsed() >= LEAVING);
             if is_over {
-                self.arguments.source.waits_no_more(&file.path.display().to_string());
+                self.part_with(&key, file).await?;
             } else {
                 self.files.insert(key, file);
             }
@@ -212,10 +223,56 @@ impl State {
         }
     }
 
+    /// Nothing more is read of a file that has left its path.
+    async fn part_with(&mut self, key: &str, file: Followed) -> Result<(), FollowError> {
+        let name = file.path.display().to_string();
+        self.arguments.source.waits_no_more(&name);
+        let (what, is_lost) = match file.reading {
+            // A line that was never finished. What cannot be looked at may be one.
+            Reading::Lines(tail) => (UNFINISHED, blocking(move || tail.has_rest()).await?.unwrap_or(true)),
+            Reading::Undecided | Reading::Whole => (UNREAD, file.done.is_none()),
+        };
+        if is_lost {
+            self.lost(name, what, file.last_event).await?;
+        }
+        if let Some(Reached::Lines(_)) = self.reached.get(key) {
+            keep(&self.arguments.detector, &self.arguments.path, key, &Reached::Left).await?;
+            self.reached.insert(key.to_owned(), Reached::Left);
+        }
+        Ok(())
+    }
+
+    /// Files whose lines were followed and that nobody finds any more: they went while no floor was running.
+    async fn miss(&mut self) -> Result<(), FollowError> {
+        let followed = |(key, reached): (&String, &Reached)| {
+            let is_gone = matches!(reached, Reached::Lines(_)) && !self.files.contains_key(key);
+            is_gone.then(|| key.clone())
+        };
+        let gone: Vec<String> = self.reached.iter().filter_map(followed).collect();
+        for key in gone {
+            let name = format!("a file of {}", self.arguments.path.display());
+            self.lost(name, "it was removed or moved away while no floor was running", None).await?;
+            keep(&self.arguments.detector, &self.arguments.path, &key, &Reached::Left).await?;
+            self.reached.insert(key, Reached::Left);
+        }
+        Ok(())
+    }
+
+    /// Puts on record that nobody knows what was lost of a file.
+    async fn lost(&self, file: String, what: &str, last: Option<Timestamp>) -> Result<(), FollowError> {
+        let Arguments { detector, source, .. } = &self.arguments;
+        let now = detector.shared().clock.now();
+        let loss = unseen(file, what, last, now);
+        source.lost(&loss);
+        Ok(detector.shared().alerts.lost(vec![loss], now).await?)
+    }
+
     /// Brings the list of files up to date.
     async fn list(&mut self) -> Result<(), FollowError> {
         let path = self.arguments.path.clone();
-        let known = if self.looked_beside { HashSet::new() } else { self.reached.keys().cloned().collect() };
+        let is_at_work = |(key, reached): (&String, &Reached)| (!matches!(reached, Reached::Left)).then(|| key.clone());
+        let known =
+            if self.looked_beside { HashSet::new() } else { self.reached.iter().filter_map(is_at_work).collect() };
         let asked = path.clone();
         let scanned = blocking(move || scan(&asked, &known)).await?;
         let now = Instant::now();
@@ -230,10 +287,14 @@ impl State {
                 seen: None,
                 since: now,
                 restless: None,
+                last_event: None,
                 reading: Reading::Undecided,
             });
             file.path = path;
             file.seen = Some(stat);
+        }
+        if !self.looked_beside {
+            self.miss().await?;
         }
         self.looked_beside = true;
         Ok(())
@@ -264,18 +325,24 @@ impl State {
     }
 
     async fn read_lines(&mut self, key: &str, file: &mut Followed, mut tail: Tail) -> Result<bool, FollowError> {
-        let (path, has_left) = (file.path.clone(), file.seen.is_none());
+        let (path, has_left, last_event) = (file.path.clone(), file.seen.is_none(), file.last_event);
         let failed = |error| FollowError::of(&file.path, error);
         let read = blocking(move || {
-            if !has_left && tail.is_overwritten()? {
+            let is_overwritten = !has_left && tail.is_overwritten()?;
+            if is_overwritten {
                 tail = Tail::open(&path, &[])?;
             }
             let before = tail.place().clone();
-            let lines = tail.read(BATCH)?;
-            let (events, broken) = events(&path, lines);
-            io::Result::Ok((tail, before, events, broken))
+            let lines = tail.read(LARGEST_BATCH)?;
+            let last_event = last_event.filter(|_| !is_overwritten);
+            io::Result::Ok((tail, before, is_overwritten, events(&path, lines, last_event)))
         });
-        let (mut tail, before, events, broken) = read.await?.map_err(failed)?;
+        let (mut tail, before, is_overwritten, batch) = read.await?.map_err(failed)?;
+        let name = file.path.display().to_string();
+        if is_overwritten {
+            // What was written between the last look and then was read by nobody.
+            self.lost(name.clone(), OVERWRITTEN, last_event).await?;
+        }
         let Arguments { detector, source, .. } = &self.arguments;
         if *tail.place() == before {
             // To its end; what it looked like before that is not the newest only if it grew meanwhile.
@@ -283,7 +350,15 @@ impl State {
             file.reading = Reading::Lines(tail);
             return Ok(false);
         }
-        let taken = detector.take(events).await;
+        let Batch { events, broken, losses } = batch;
+        let now = detector.shared().clock.now();
+        let before_next = losses.before();
+        // What is lost is on record before anything is judged without it.
+        let noted = detector.shared().alerts.lost(losses.of(&name, true, now), now).await;
+        let taken = match noted {
+            Ok(()) => detector.take(events).await,
+            Err(error) => Err(error.into()),
+        };
         let reached = Reached::Lines(tail.place().clone());
         let kept = match taken {
             Ok(taken) => keep(detector, &self.arguments.path, key, &reached).await.map(|()| taken).map_err(Into::into),
@@ -298,6 +373,7 @@ impl State {
             source.skipped(line, broken);
         }
         source.delivered(taken, detector.shared().clock.now());
+        file.last_event = before_next;
         if file.seen.is_none() {
             file.since = Instant::now();
         }
@@ -351,8 +427,8 @@ impl State {
 /// What is said of a file that is to be read whole and does not stand still.
 fn restless(name: &str) -> String {
     format!(
-        "{name} keeps changing, and cannot be read while it grows: it is UTF-16, packed, or no log of one JSON object \
-         per line. It is read once it stands still for {} seconds; have it written as UTF-8, an object per line, or \
+        "{name} keeps changing, and cannot be read while it grows: it is packed, or no log of one JSON object per \
+         line. It is read once it stands still for {} seconds; have it written plainly, an object per line, or \
          follow a folder that finished files are moved to",
         STILL.as_secs()
     )
@@ -369,43 +445,36 @@ async fn keep(detector: &Detector, path: &Path, key: &str, reached: &Reached) ->
 fn decide(path: &Path, reached: Option<Reached>) -> io::Result<Option<Reading>> {
     Ok(match (Kind::of(path)?, reached) {
         (Kind::Blank, _) => None,
-        (Kind::Growing, Some(Reached::Lines(place))) => Some(Reading::Lines(Tail::open(path, &[place])?)),
+        // Whether it is still the file that the place is in is asked before every read.
+        (Kind::Growing, Some(Reached::Lines(place))) => Some(Reading::Lines(Tail::at(path, place)?)),
         (Kind::Growing, _) => Some(Reading::Lines(Tail::open(path, &[])?)),
         (Kind::Whole, Some(Reached::Whole(end))) if end.is_end_of(&File::open(path)?)? => None,
         (Kind::Whole, _) => Some(Reading::Whole),
     })
 }
 
-/// The events on these lines, and what is wrong with the others.
-fn events(path: &Path, lines: Vec<Line>) -> (Vec<Event>, Vec<(u64, Broken)>) {
-    let (mut events, mut broken) = (Vec::new(), Vec::new());
+/// What lines say.
+struct Batch {
+    events: Vec<Event>,
+    broken: Vec<(u64, Broken)>,
+    losses: Losses,
+}
+
+/// The events on these lines, and what is wrong with the others. `last` is when the events before them happened.
+fn events(path: &Path, lines: Vec<Line>, last: Option<Timestamp>) -> Batch {
+    let mut batch = Batch { events: Vec::new(), broken: Vec::new(), losses: Losses::after(last) };
     for Line { number, text } in lines {
         let event = match text.as_deref().map(<[u8]>::trim_ascii) {
-            None => Err(too_long()),
+            None => Err(too_long().into()),
             Some([]) => continue,
             Some(text) => event(text, Origin { file: path.display().to_string(), line: number }),
         };
-        match event {
-            Ok(event) => events.push(event),
-            Err(fault) => broken.push((number, fault)),
+        match batch.losses.note(number, event) {
+            Ok(event) => batch.events.push(event),
+            Err(fault) => batch.broken.push((number, fault)),
         }
     }
-    (events, broken)
-}
-
-/// One record's text as an event.
-///
-/// # Errors
-/// When it is longer than a record may be, or no record of a known shape.
-pub(super) fn event(text: &[u8], origin: Origin) -> Result<Event, Broken> {
-    if text.len() > read::LONGEST_RECORD {
-        return Err(too_long());
-    }
-    normalise(&read::parse(text)?.fields, origin, ClockOffset::NONE)
-}
-
-fn too_long() -> Broken {
-    Broken::new(Fault::TooLong, format!("longer than {} MB", read::LONGEST_RECORD >> 20))
+    batch
 }
 
 /// Files are read on threads of their own.

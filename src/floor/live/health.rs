@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::source::{Source, Standing};
+use crate::domain::loss::Loss;
 use crate::floor::shared::Shared;
 use crate::ports::journal::Cursor;
 
@@ -17,6 +18,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// For so long after the actors met trouble the floor is not ready. They try again five times a second, so that
 /// trouble that lasts is reported anew long before.
 const TROUBLED: Duration = Duration::from_secs(3);
+
+/// Losses that are told.
+const MOST_LOSSES: usize = 20;
 
 /// The cursor that is written to see whether the journal can be written.
 const PROBE: &str = "health/probe";
@@ -43,6 +47,8 @@ pub struct Report {
     pub at_work: bool,
     /// The sources.
     pub sources: Vec<Standing>,
+    /// What sources lost of late, the newest first: no machine closes a case that it may concern.
+    pub losses: Vec<Loss>,
 }
 
 impl Health {
@@ -94,7 +100,8 @@ impl Health {
         let at_work = self.shared.trouble().is_none() && troubled.is_none_or(|(at, _)| at.elapsed() >= TROUBLED);
         let stopping = self.is_stopping();
         let ready = journal_writable && at_work && !stopping && sources.iter().all(|source| source.up);
-        Report { ready, stopping, journal_writable, at_work, sources }
+        let losses = self.shared.alerts.losses().into_iter().rev().take(MOST_LOSSES).collect();
+        Report { ready, stopping, journal_writable, at_work, sources, losses }
     }
 
     async fn is_journal_writable(&self) -> bool {

@@ -6,11 +6,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::encoding::Encoding;
+
 /// How much of a file's beginning tells how it is read.
 const LOOKED_AT: u64 = 4096;
 
-/// Marks at the beginning of files that are read once: gzip, zstd, EVTX, zip, and UTF-16 in either order.
-const WHOLE: [&[u8]; 6] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"ElfFile\0", b"PK\x03\x04", b"\xff\xfe", b"\xfe\xff"];
+/// Marks at the beginning of files that are read once: gzip, zstd, EVTX, zip.
+const WHOLE: [&[u8]; 4] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"ElfFile\0", b"PK\x03\x04"];
 
 /// A file that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +119,12 @@ impl Kind {
     }
 
     fn by_start(start: &[u8]) -> Self {
+        if Encoding::is_open(start) && !matches!(start, [b'{' | b'[']) {
+            return Self::Blank;
+        }
+        let is_short = start.len() < LOOKED_AT as usize;
+        let start = Encoding::of(start).decode(start.to_vec());
+        let start = start.as_slice();
         let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
         let first_line = text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
         // An object that is spread over lines, an array and XML are no lines, and neither is what has NULs.
@@ -124,7 +132,7 @@ impl Kind {
         let is_whole = WHOLE.iter().any(|mark| start.starts_with(mark)) || start.contains(&0);
         match text {
             _ if is_whole || is_spread || text.starts_with(b"[") || text.starts_with(b"<") => Self::Whole,
-            [] if start.len() < LOOKED_AT as usize => Self::Blank,
+            [] if is_short => Self::Blank,
             _ => Self::Growing,
         }
     }
@@ -142,7 +150,21 @@ mod tests {
         {
             assert_eq!(Kind::by_start(growing), Kind::Growing, "{growing:?}");
         }
-        for whole in [&b"\x1f\x8b\x08"[..], b"ElfFile\0", b"\n[\n{}]", b"<Events>", b"\xff\xfe{\0", b"{\n \"a\": 1}"] {
+        for blank in [&b"\xff"[..], b"\xfe", b"\0", b"{\0", b"\xff\xfe", b"\xfe\xff\0\n"] {
+            assert_eq!(Kind::by_start(blank), Kind::Blank, "{blank:?}");
+        }
+        for growing in [&b"\xff\xfe{\0"[..], b"\xfe\xff\0{\0", b"{\0\"\0"] {
+            assert_eq!(Kind::by_start(growing), Kind::Growing, "{growing:?}");
+        }
+        for whole in [
+            &b"\x1f\x8b\x08"[..],
+            b"ElfFile\0",
+            b"\n[\n{}]",
+            b"<Events>",
+            b"\xff\xfe[\0\n\0",
+            b"{\0\n\0 \0",
+            b"{\n \"a\": 1}",
+        ] {
             assert_eq!(Kind::by_start(whole), Kind::Whole, "{whole:?}");
         }
     }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::detector::Taken;
 use crate::detection::damage::{Broken, Damage, Place};
+use crate::domain::loss::Loss;
 
 /// What a source has to tell the person who watches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -160,6 +161,13 @@ impl Source {
         if is_first {
             self.tell(News::Skipped { what });
         }
+    }
+
+    /// Nobody knows how much of something it lost.
+    pub fn lost(&self, loss: &Loss) {
+        let what = loss.says();
+        tracing::warn!(source = %self.id, %what, "a source lost something");
+        self.tell(News::Skipped { what });
     }
 
     /// Something keeps it from delivering. The same reason is told once.

@@ -6,12 +6,13 @@
 //! written anew in place, is another file.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::encoding::Encoding;
 use crate::detection::read::LONGEST_RECORD;
 use crate::knowledge::canonical;
 
@@ -91,6 +92,8 @@ pub struct Line {
 pub struct Tail {
     file: File,
     place: Place,
+    /// What the file is written in; `None` until its beginning shows it.
+    encoding: Option<Encoding>,
 }
 
 impl Tail {
@@ -102,10 +105,18 @@ impl Tail {
         let file = File::open(path)?;
         for place in known {
             if place.is_in(&file)? {
-                return Ok(Self { place: place.clone(), file });
+                return Ok(Self { place: place.clone(), file, encoding: None });
             }
         }
-        Ok(Self { place: Place::start(&file)?, file })
+        Ok(Self { place: Place::start(&file)?, file, encoding: None })
+    }
+
+    /// Opens a file at a known place, without asking whether it is the place's own file.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn at(path: &Path, place: Place) -> io::Result<Self> {
+        Ok(Self { file: File::open(path)?, place, encoding: None })
     }
 
     /// How far reading has come.
@@ -127,20 +138,36 @@ impl Tail {
         Ok(!self.place.is_in(&self.file)?)
     }
 
+    /// More is written than was read: a line that is not whole, at the end of a file that was read to its end.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn has_rest(&self) -> io::Result<bool> {
+        let mut rest = Vec::new();
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(self.place.offset))?;
+        file.take(HEAD).read_to_end(&mut rest)?;
+        Ok(rest.iter().any(|byte| !byte.is_ascii_whitespace()))
+    }
+
     /// The whole lines that come next, until `bytes` are exceeded. None means that nothing more is there yet.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn read(&mut self, bytes: usize) -> io::Result<Vec<Line>> {
+        let Some(encoding) = self.encoding()? else { return Ok(Vec::new()) };
         let mut file = &self.file;
         file.seek(SeekFrom::Start(self.place.offset))?;
         let mut reader = BufReader::with_capacity(1 << 16, file);
         let (mut lines, mut taken) = (Vec::new(), 0);
         while taken <= bytes {
             let mut text = Vec::new();
-            let read = (&mut reader).take(LONGEST_RECORD as u64 + 1).read_until(b'\n', &mut text)?;
-            let (ends, is_long) = (text.ends_with(b"\n"), read > LONGEST_RECORD);
-            if !(ends || is_long || (!self.place.skipping && is_object(&text))) {
+            let (read, ends) = encoding.read_line(&mut reader, &mut text)?;
+            let is_long = encoding.is_too_long(read);
+            let is_whole_unit = encoding == Encoding::Utf8 || read % 2 == 0;
+            // What is passed over is not looked at.
+            let mut text = if is_long || self.place.skipping { Vec::new() } else { encoding.decode(text) };
+            if !(ends || is_long || (!self.place.skipping && is_whole_unit && is_object(&text))) {
                 break;
             }
             taken += read;
@@ -151,13 +178,14 @@ impl Tail {
                 continue;
             }
             self.place.line += 1;
-            if ends {
+            if text.ends_with(b"\n") {
                 text.pop();
             }
             if self.place.line == 1 && text.starts_with(b"\xef\xbb\xbf") {
                 text.drain(..3);
             }
-            lines.push(Line { number: self.place.line, text: (!is_long).then_some(text) });
+            let fits = !is_long && text.len() <= LONGEST_RECORD;
+            lines.push(Line { number: self.place.line, text: fits.then_some(text) });
         }
         if taken > 0 {
             self.place.last = Some(digest_before(&self.file, self.place.offset)?);
@@ -167,6 +195,19 @@ impl Tail {
             self.place.digest = digest_of(&self.file, 0..self.place.head)?;
         }
         Ok(lines)
+    }
+}
+
+impl Tail {
+    fn encoding(&mut self) -> io::Result<Option<Encoding>> {
+        if self.encoding.is_none() {
+            let mut start = Vec::new();
+            let mut file = &self.file;
+            file.seek(SeekFrom::Start(0))?;
+            file.take(4).read_to_end(&mut start)?;
+            self.encoding = (!Encoding::is_open(&start)).then(|| Encoding::of(&start));
+        }
+        Ok(self.encoding)
     }
 }
 

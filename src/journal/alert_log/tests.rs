@@ -13,6 +13,7 @@ async fn arrived(log: &AlertLog) -> Vec<String> {
         AlertEntry::Arrived { alert } => alert.id.to_string(),
         AlertEntry::CaughtUp { watermark } => format!("caught up at {}", watermark.0),
         AlertEntry::LogRead { log, damage } => format!("read {log}: {damage:?}"),
+        AlertEntry::Lost { loss } => loss.says(),
         AlertEntry::Unknown => "unknown".into(),
     });
     ids.collect()
@@ -115,4 +116,29 @@ async fn what_was_read_is_known_even_before_whoever_received_it_says_so() {
     assert!(reader.get(&[AlertId::new("a")]).is_empty());
     assert_eq!(arrived(&reader).await, ["a"]);
     assert_eq!(reader.get(&[AlertId::new("a")]).len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_source_lost_is_known_to_another_process_and_stays_within_bounds() {
+    let (_folder, journal) = journal();
+    let log = open(&journal).await;
+    let loss = |source: &str, from, to| Loss {
+        source: source.into(),
+        what: "not JSON".into(),
+        host: None,
+        from: Some(at(from)),
+        to: at(to),
+    };
+    log.lost(vec![], at(0)).await.expect("nothing is written");
+    assert_eq!(journal.end().await.expect("it is read"), 0);
+    for (from, to) in [(0, 10), (5, 20), (100, 110)] {
+        log.lost(vec![loss("a", from, to)], at(to)).await.expect("it is written");
+    }
+    assert_eq!(log.losses(), [loss("a", 0, 20), loss("a", 100, 110)], "one stretch of time is one loss");
+    assert_eq!(open(&journal).await.losses(), log.losses());
+    let many = (0..2_000).map(|number| loss(&format!("s{number}"), 200 + number, 200 + number)).collect();
+    log.lost(many, at(3_000)).await.expect("it is written");
+    let kept = log.losses();
+    assert_eq!((kept.len(), kept[0].from, kept[0].host.as_ref()), (MOST_LOSSES, Some(at(0)), None));
+    assert_eq!(open(&journal).await.losses(), kept);
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::event::{Event, SYSMON};
 use crate::fixtures::{BrokenStore, at, event, store};
+use crate::journal::alert_log::AlertLog;
 use crate::ports::events::Watermark;
 
 async fn ask(events: Vec<Event>, kinds: Value) -> (Vec<String>, Vec<KindSeen>) {
@@ -15,7 +16,7 @@ async fn ask(events: Vec<Event>, kinds: Value) -> (Vec<String>, Vec<KindSeen>) {
         Scope { case: crate::fixtures::CASE, alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
     let arguments = json!({"host": "wks-1", "kinds": kinds, "from": at(100), "to": at(200)});
     let arguments = serde_json::from_value(arguments).expect("they fit");
-    let answer = SensorCoverage.call(arguments, &scope).await.expect("it answers");
+    let answer = SensorCoverage(Arc::default()).call(arguments, &scope).await.expect("it answers");
     assert_eq!(answer.header.total, answer.rows.len() as u64);
     let Covered { kinds, .. } = serde_json::from_value(answer.data).expect("they are kinds");
     let judged = answer.rows.into_iter().take(kinds.len()).map(|row| {
@@ -69,7 +70,7 @@ async fn a_store_that_cannot_be_read_says_nothing_of_a_sensor() {
     };
     let arguments = json!({"host": "wks-1", "kinds": [{"code": 1}], "from": at(100), "to": at(200)});
     let arguments = serde_json::from_value(arguments).expect("they fit");
-    assert!(matches!(SensorCoverage.call(arguments, &scope).await, Err(ToolError::Unavailable { .. })));
+    assert!(matches!(SensorCoverage(Arc::default()).call(arguments, &scope).await, Err(ToolError::Unavailable { .. })));
 }
 
 #[tokio::test]
@@ -80,7 +81,7 @@ async fn the_facts_tell_who_touched_a_sensor_what_was_sent_and_how_far_back_the_
         Scope { case: crate::fixtures::CASE, alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
     let arguments = json!({"host": "wks-1", "from": at(100), "to": at(200)});
     let arguments = serde_json::from_value(arguments).expect("kinds may be left out");
-    let answer = SensorCoverage.call(arguments, &scope).await.expect("it answers");
+    let answer = SensorCoverage(Arc::default()).call(arguments, &scope).await.expect("it answers");
     let [touched, sent, reach] = answer.rows.as_slice() else { panic!("{:?}", answer.rows) };
     assert!(touched.text.starts_with("Sysmon's configuration changed: "), "{}", touched.text);
     assert_eq!(touched.exhibit, touched.view.as_ref().map(EventView::exhibit), "it can be cited");
@@ -89,4 +90,31 @@ async fn the_facts_tell_who_touched_a_sensor_what_was_sent_and_how_far_back_the_
     assert!(reach.text.starts_with("the store holds 3 events of 0 days, from "), "{}", reach.text);
     let covered: Covered = serde_json::from_value(answer.data).expect("it is typed");
     assert_eq!((covered.kinds.len(), covered.facts.touched.len(), covered.history.events), (0, 1, 3));
+}
+
+#[tokio::test]
+async fn what_a_source_lost_is_told_of_the_machines_it_may_concern() {
+    let (_folder, journal) = crate::fixtures::journal();
+    let alerts = Arc::new(AlertLog::open(journal).await.expect("it opens"));
+    let loss = |host: Option<&str>, to: i64| Loss {
+        source: "live.ndjson".into(),
+        what: "1 × not JSON".into(),
+        host: host.map(HostName::new),
+        from: Some(at(to - 10)),
+        to: at(to),
+    };
+    let (own, any) = (loss(Some("WKS-1"), 150), loss(None, 160));
+    let others = vec![loss(Some("WKS-2"), 150), loss(None, 50)];
+    alerts.lost([vec![own.clone(), any.clone()], others].concat(), at(0)).await.expect("it is written");
+    let tool = SensorCoverage(Arc::new(Surroundings { alerts: Some(alerts), ..Surroundings::default() }));
+    let (_folder, store) = store(vec![]).await;
+    let scope =
+        Scope { case: crate::fixtures::CASE, alerts: Arc::default(), events: store, watermark: Watermark(u64::MAX) };
+    let arguments = json!({"host": "wks-1", "kinds": [], "from": at(100), "to": at(200)});
+    let answer = tool.call(serde_json::from_value(arguments).expect("they fit"), &scope).await.expect("it answers");
+    let told: Vec<&str> =
+        answer.rows.iter().map(|row| row.text.as_str()).filter(|text| text.contains("whole")).collect();
+    assert_eq!(told, [any.says(), own.says()]);
+    let covered: Covered = serde_json::from_value(answer.data).expect("it is read");
+    assert_eq!(covered.losses, [any, own]);
 }

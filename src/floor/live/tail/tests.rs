@@ -193,3 +193,62 @@ proptest! {
         prop_assert_eq!(telling(read), telling(lines));
     }
 }
+
+/// A text as UTF-16, with its mark.
+fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(bytes).collect()
+}
+
+#[test]
+fn lines_end_where_a_unit_does_and_not_at_every_byte_that_looks_like_it() {
+    // U+0A0A, U+0A00 and U+010A have a byte of a newline in either place.
+    let written = "{\"a\":\"\u{0a0a}\u{0a00}\u{010a}\u{1f600}\"}\r\n{\"b\":1}\n";
+    for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+        let log = Log::with("");
+        log.write(utf16(written, bytes));
+        let mut tail = log.tail(&[]);
+        let lines: Vec<String> = written.lines().map(|line| line.trim_end().to_owned()).collect();
+        let read: Vec<String> = texts(&mut tail).iter().map(|line| line.trim_end().to_owned()).collect();
+        assert_eq!(read, lines);
+        assert_eq!(tail.place().offset, fs::metadata(&log.path).expect("it is there").len());
+    }
+}
+
+#[test]
+fn half_a_pair_in_a_whole_line_is_left_for_the_record_to_say() {
+    let log = Log::with("");
+    let units = "{\"a\":\"".encode_utf16().chain([0xd83d]).chain("\"}\n".encode_utf16());
+    log.write(std::iter::once(0xfeff).chain(units).flat_map(u16::to_le_bytes).collect::<Vec<u8>>());
+    assert_eq!(texts(&mut log.tail(&[])), ["{\"a\":\"\\ud83d\"}"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// However a UTF-16 log is cut in the writing, within a unit, a pair or a newline: every line comes once and whole.
+    #[test]
+    fn a_utf_16_log_is_followed_whatever_it_is_cut_into(
+        lines in prop::collection::vec("[a\u{0a0a}\u{0a00}\u{1f600}é]{0,6}", 1..6),
+        cuts in prop::collection::vec(1..7_usize, 1..60),
+        (is_marked, is_high_first, reopens) in any::<(bool, bool, bool)>(),
+    ) {
+        let lines: Vec<String> = lines.iter().map(|text| format!("{{\"a\":\"{text}\"}}")).collect();
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let bytes = utf16(&text, if is_high_first { u16::to_be_bytes } else { u16::to_le_bytes });
+        let log = Log::with("");
+        let (mut tail, mut read) = (log.tail(&[]), Vec::new());
+        let (mut rest, mut cuts) = (&bytes[if is_marked { 0 } else { 2 }..], cuts.into_iter().cycle());
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(cuts.next().unwrap_or(1).min(rest.len()));
+            log.write(now);
+            rest = later;
+            read.extend(texts(&mut tail));
+            if reopens {
+                tail = log.tail(&[tail.place().clone()]);
+            }
+        }
+        // A whole object may be taken before its newline, which then ends an empty line.
+        read.retain(|line| !line.is_empty());
+        prop_assert_eq!(read, lines);
+    }
+}
