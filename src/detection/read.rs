@@ -283,7 +283,7 @@ impl Iterator for EventLog {
             if let Some(event) = self.ready.next() {
                 return Some(event);
             }
-            let Batch { events, damage, .. } = self.next_piece()?.events(&self.source);
+            let Batch { events, damage } = self.next_piece()?.events(&self.source);
             self.damage.add(damage);
             self.ready = events.into_iter();
         }

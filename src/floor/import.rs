@@ -24,7 +24,7 @@ use super::shared::Shared;
 use crate::detection::clock::{ClockComparison, ClockOffset};
 use crate::detection::damage::{Broken, Damage, Fault};
 use crate::detection::look::look;
-use crate::detection::read::{Batch, EventLog, Input, LONGEST_RECORD, Piece, ReadError, Source};
+use crate::detection::read::{EventLog, Input, LONGEST_RECORD, Piece, ReadError, Source};
 use crate::detection::sigma::{Detector, RuleSet, Sight};
 use crate::domain::alert::Alert;
 use crate::domain::ids::AlertId;
@@ -236,17 +236,17 @@ fn read(inputs: Vec<Input>, clock: ClockOffset, rules: &Arc<RuleSet>, steps: &mp
 
 fn work(piece: Piece, source: &Source, rules: &RuleSet, room: OwnedSemaphorePermit) -> Worked {
     let read = piece.read();
-    let Batch { events, mut damage, place } = piece.events(source);
-    let (mut rows, mut sights) = (Vec::with_capacity(events.len()), Vec::new());
+    let (mut rows, mut sights) = (Vec::new(), Vec::new());
     let mut clock = ClockComparison::new(source.clock);
-    for event in events {
-        let found = look(rules, &event).unwrap_or_else(|broke| {
-            damage.count(place(event.origin.line), Broken::new(Fault::RulesBroke, broke.to_string()));
-            Vec::new()
-        });
+    let damage = piece.each(source, &mut |event| {
+        let (found, broken) = match look(rules, &event) {
+            Ok(found) => (found, Ok(())),
+            Err(broke) => (Vec::new(), Err(Broken::new(Fault::RulesBroke, broke.to_string()))),
+        };
         clock.add(&event);
         sights.extend(Some(Sight::of(&event, found)).filter(|sight| !sight.is_nothing()));
         rows.push(EventRow::from(event));
-    }
+        broken
+    });
     Worked { rows, sights, clock, damage, read, room }
 }

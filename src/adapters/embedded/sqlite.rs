@@ -1,7 +1,7 @@
 //! One SQLite file with a writer thread and a few readers, which all three stores are built on.
 //!
-//! Writes are grouped: the writer takes every job that is already queued, runs each in a savepoint of one
-//! transaction, commits, and only then answers. It never waits for more to come, so a lone write is committed
+//! Writes are grouped: the writer takes every job that is already queued, runs them in one transaction in which a job
+//! that fails undoes only itself, commits, and only then answers. It never waits for more to come, so a lone write is committed
 //! at once and many at a time share one commit. Whoever has an answer can read what it wrote: the readers
 //! begin after the commit.
 //!
@@ -10,6 +10,7 @@
 //! A store may leave work for later ([`Layout::idle`]): the writer does it in small portions when nobody wrote for a
 //! while, and stops for whoever comes.
 
+mod group;
 pub(super) mod layout;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
+use self::group::{Request, WriteJob, commit_group};
 use self::layout::{Format, IdleWork, Layout, upgrade};
 use crate::ports::storage::StorageError;
 
@@ -110,9 +112,10 @@ impl Database {
     }
 
     /// Runs a job in a transaction; returns once it is committed, so that it survives the process's death.
+    /// The job may be run twice, and what it did the first time is then undone.
     pub(super) async fn write<T, E>(
         &self,
-        job: impl FnOnce(&Connection) -> Result<T, Failure<E>> + Send + 'static,
+        job: impl Fn(&Connection) -> Result<T, Failure<E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -124,7 +127,7 @@ impl Database {
     /// As [`Self::write`], and returns only once it is on the disk, so that it survives a power cut.
     pub(super) async fn write_durably<T, E>(
         &self,
-        job: impl FnOnce(&Connection) -> Result<T, Failure<E>> + Send + 'static,
+        job: impl Fn(&Connection) -> Result<T, Failure<E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -161,14 +164,14 @@ impl Database {
     async fn submit<T, E>(
         &self,
         durable: bool,
-        job: impl FnOnce(&Connection) -> Result<T, Failure<E>> + Send + 'static,
+        job: impl Fn(&Connection) -> Result<T, Failure<E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StorageError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let work = Box::new(Request { job: Some(job), result: None, reply, path: self.path.clone() });
+        let work = Box::new(Request::new(job, reply, self.path.clone()));
         self.send(self.writes.as_ref(), WriteJob { durable, work })?;
         answer.await.unwrap_or_else(|_| Err(self.gone().into()))
     }
@@ -257,58 +260,6 @@ fn do_portion(connection: &Connection, work: IdleWork) -> rusqlite::Result<bool>
     done
 }
 
-/// Runs the group's jobs, each in its savepoint, commits them together and answers them.
-///
-/// Some errors, a full disk among them, make SQLite roll back the whole transaction: then the jobs that ran
-/// are answered with the error, and the others stay in the group for the next transaction.
-fn commit_group(connection: &Connection, path: &str, group: &mut VecDeque<WriteJob>, waits_for_disk: &mut bool) {
-    let mut ran = Vec::with_capacity(group.len());
-    let durable = group.iter().any(|job| job.durable);
-    let mut committed = begin(connection, durable, waits_for_disk).map_err(|error| storage_error(path, &error));
-    if committed.is_err() {
-        ran.extend(group.drain(..).map(|job| job.work));
-    }
-    while committed.is_ok()
-        && let Some(mut job) = group.pop_front()
-    {
-        committed = run_in_savepoint(connection, path, job.work.as_mut());
-        ran.push(job.work);
-    }
-    if committed.is_ok() {
-        committed = execute(connection, "COMMIT").map_err(|error| storage_error(path, &error));
-    }
-    if committed.is_err() && !connection.is_autocommit() {
-        // Nothing of it may stay. Should even this fail, the next BEGIN fails too and says why.
-        let _ = execute(connection, "ROLLBACK");
-    }
-    for work in ran {
-        work.answer(committed.clone());
-    }
-}
-
-/// The safety level cannot be changed within a transaction, so the whole group takes that of its strictest job.
-fn begin(connection: &Connection, durable: bool, waits_for_disk: &mut bool) -> rusqlite::Result<()> {
-    if durable != *waits_for_disk {
-        connection.execute_batch(if durable { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
-        *waits_for_disk = durable;
-    }
-    execute(connection, "BEGIN IMMEDIATE")
-}
-
-/// Runs one job so that its failure undoes only what it wrote; an error means that the transaction is lost.
-fn run_in_savepoint(connection: &Connection, path: &str, work: &mut dyn Work) -> Result<(), StorageError> {
-    let told = |error: rusqlite::Error| storage_error(path, &error);
-    execute(connection, "SAVEPOINT job").map_err(told)?;
-    // A panic is answered like any failure: statements reset themselves when they are dropped.
-    let outcome = catch_unwind(AssertUnwindSafe(|| work.run(connection))).unwrap_or(Outcome::Refused);
-    match outcome {
-        Outcome::Done => {}
-        Outcome::Broken(error) if connection.is_autocommit() => return Err(error),
-        Outcome::Refused | Outcome::Broken(_) => execute(connection, "ROLLBACK TO job").map_err(told)?,
-    }
-    execute(connection, "RELEASE job").map_err(told)
-}
-
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
@@ -325,72 +276,6 @@ fn read_until_closed(connection: &Connection, jobs: &Mutex<Receiver<ReadJob>>) {
 }
 
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
-
-struct WriteJob {
-    durable: bool,
-    work: Box<dyn Work>,
-}
-
-/// A job in two halves, because its answer has to wait for the commit.
-trait Work: Send {
-    fn run(&mut self, connection: &Connection) -> Outcome;
-    fn answer(self: Box<Self>, committed: Result<(), StorageError>);
-}
-
-enum Outcome {
-    /// To be committed.
-    Done,
-    /// To be undone, by the store's own rules or because the job panicked.
-    Refused,
-    /// To be undone, because SQLite refused.
-    Broken(StorageError),
-}
-
-struct Request<F, T, E> {
-    job: Option<F>,
-    result: Option<Result<T, E>>,
-    reply: oneshot::Sender<Result<T, E>>,
-    path: Arc<str>,
-}
-
-impl<F, T, E> Work for Request<F, T, E>
-where
-    F: FnOnce(&Connection) -> Result<T, Failure<E>> + Send,
-    T: Send,
-    E: From<StorageError> + Send,
-{
-    fn run(&mut self, connection: &Connection) -> Outcome {
-        let Some(job) = self.job.take() else { return Outcome::Refused };
-        match job(connection) {
-            Ok(value) => {
-                self.result = Some(Ok(value));
-                Outcome::Done
-            }
-            Err(Failure::Refused(error)) => {
-                self.result = Some(Err(error));
-                Outcome::Refused
-            }
-            Err(Failure::Sql(error)) => {
-                let error = storage_error(&self.path, &error);
-                self.result = Some(Err(error.clone().into()));
-                Outcome::Broken(error)
-            }
-        }
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), StorageError>) {
-        let result = match committed {
-            // What a job found before a commit that failed is not true: even a refusal may rest on it.
-            Err(error) => Some(Err(error.into())),
-            Ok(()) => self.result,
-        };
-        // Without a result the job panicked, and dropping the channel says so. A caller that stopped waiting
-        // changes nothing about what is committed.
-        if let Some(result) = result {
-            let _ = self.reply.send(result);
-        }
-    }
-}
 
 /// A checkpoint every 64 MiB instead of 4: a page that many commits touch is then copied into the file less often, and
 /// reading so long a log after a crash takes a fraction of a second.

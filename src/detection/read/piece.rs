@@ -45,8 +45,6 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// What was wrong with it.
     pub damage: Damage,
-    /// What its events' numbers count: the place of an event in the log, by its origin's number.
-    pub place: fn(u64) -> Place,
 }
 
 /// Of which log a piece is.
@@ -80,25 +78,31 @@ impl Piece {
     /// Its records become events.
     #[must_use]
     pub fn events(self, source: &Source) -> Batch {
-        let place = match &self.content {
-            Content::Texts { records, .. } if matches!(records.first(), Some((Place::Element(_), _))) => Place::Element,
-            Content::Texts { .. } | Content::Nothing => Place::Line,
-            Content::Chunks(_) => Place::Record,
-        };
-        let mut batch = Batch { events: Vec::new(), damage: self.damage, place };
-        let Batch { events, damage, .. } = &mut batch;
+        let mut events = Vec::new();
+        let damage = self.each(source, &mut |event| {
+            events.push(event);
+            Ok(())
+        });
+        Batch { events, damage }
+    }
+
+    /// Shows its events one after another, in the log's order: an event takes several times the memory of its text, so
+    /// whoever makes something smaller of it need not hold them all. What `each` finds broken is counted with the rest
+    /// of what was wrong, which is returned.
+    pub fn each(self, source: &Source, each: &mut dyn FnMut(Event) -> Result<(), Broken>) -> Damage {
+        let mut damage = self.damage;
         self.content.records(&mut |place, record| {
             match record.and_then(|record| event(record, place, source)) {
                 Ok((event, _)) if source.without.contains(&event.id) => {}
                 Ok((event, flaws)) => {
                     flaws.into_iter().for_each(|(flaw, reason)| damage.note(place, flaw, reason));
-                    events.push(event);
+                    each(event).unwrap_or_else(|broken| damage.count(place, broken));
                 }
                 Err(broken) => damage.count(place, broken),
             }
             true
         });
-        batch
+        damage
     }
 }
 

@@ -48,7 +48,8 @@ impl From<Event> for EventRow {
         let keys = Key::of_event(&event);
         let Event { id, time, host, channel, code, record_id, origin, document } = event;
         // Maps of strings and plain values are always JSON.
-        let document = serde_json::to_string(&document).unwrap_or_default();
+        // A text that is written grows by doubling; thousands of rows wait to be stored, each in the room it needs.
+        let document = serde_json::to_string(&document).unwrap_or_default().as_str().to_owned();
         Self { id, time, host, channel, code, record_id, origin, document, keys }
     }
 }

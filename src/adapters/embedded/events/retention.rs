@@ -21,6 +21,7 @@ const PORTION: i64 = 1_000;
 type Place = (i64, i64);
 
 /// What is known from portion to portion.
+#[derive(Clone)]
 struct Progress {
     place: Place,
     pruned: Pruned,
@@ -44,6 +45,8 @@ pub(super) async fn retain(
     while !progress.is_done {
         let keep = keep.clone();
         let portion = move |connection: &Connection| {
+            // Each run goes on from where the last portion ended.
+            let mut progress = progress.clone();
             look_on(connection, &policy, &keep, average, &mut progress)?;
             Ok(progress)
         };

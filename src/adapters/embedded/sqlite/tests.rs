@@ -1,5 +1,7 @@
 //! The writer and the readers, tried with a table of words.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::*;
 
 const FORMATS: [&str; 1] = ["CREATE TABLE word(text TEXT NOT NULL);"];
@@ -12,7 +14,7 @@ fn open(folder: &tempfile::TempDir, limits: Limits) -> Answer<Database> {
 
 async fn add(database: &Database, word: &str) -> Answer<()> {
     let word = word.to_owned();
-    database.write(move |c| Ok(c.execute("INSERT INTO word VALUES(?1)", [word]).map(drop)?)).await
+    database.write(move |c| Ok(c.execute("INSERT INTO word VALUES(?1)", [&word]).map(drop)?)).await
 }
 
 async fn count(database: &Database) -> i64 {
@@ -45,6 +47,42 @@ async fn a_job_that_fails_or_panics_undoes_only_itself() {
     let panicked: Answer<()> = database.read(|_| panic!("a reader's fault")).await;
     assert!(matches!(panicked, Err(StorageError::Unusable { .. })));
     assert_eq!(count(&database).await, 2);
+}
+
+#[tokio::test]
+async fn a_group_runs_again_only_if_something_is_to_be_undone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = open(&folder, Limits::default()).expect("it opens");
+    for writes_first in [false, true] {
+        let runs = Arc::new(AtomicU32::new(0));
+        let counted = runs.clone();
+        // Held up by the first job, the others are one group.
+        let slow = database.write(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            Ok::<_, Failure<StorageError>>(())
+        });
+        let good = database.write(move |c| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, Failure<StorageError>>(c.execute("INSERT INTO word VALUES('kept')", []).map(drop)?)
+        });
+        let refused = database.write::<(), StorageError>(move |c| {
+            if writes_first {
+                c.execute("INSERT INTO word VALUES('gone')", [])?;
+            }
+            Err(Failure::Refused(StorageError::DiskFull { path: "by its own rules".into() }))
+        });
+        let (slow, good, refused) = tokio::join!(slow, good, refused);
+        assert!(slow.is_ok() && good.is_ok());
+        assert!(refused.expect_err("it is refused").to_string().contains("by its own rules"));
+        assert_eq!(runs.load(Ordering::Relaxed), 1 + u32::from(writes_first));
+    }
+    let kept: Answer<Vec<String>> = database
+        .read(|c| {
+            let mut query = c.prepare("SELECT text FROM word")?;
+            Ok(query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+        })
+        .await;
+    assert_eq!(kept.expect("it can be read"), ["kept", "kept"]);
 }
 
 #[tokio::test]
