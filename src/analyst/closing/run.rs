@@ -15,7 +15,7 @@ use crate::ports::storage::StorageError;
 const MOST_EVENTS: usize = 5_000;
 
 /// Logs other than Sysmon's may carry the time at which a forwarder received them.
-const LATE: SignedDuration = SignedDuration::from_mins(5);
+pub(super) const LATE: SignedDuration = SignedDuration::from_mins(5);
 
 /// One process, from its start to its end.
 pub(super) struct Run {
