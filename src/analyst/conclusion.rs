@@ -1,5 +1,6 @@
 //! From an accepted verdict to the case's next step: route, status, proposals, comments, queues, in one append.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,16 +11,17 @@ use super::{Brief, closing, comments, mandatory};
 use crate::domain::alert::{Alert, Severity};
 use crate::domain::case::Transition;
 use crate::domain::containment::Proposal;
-use crate::domain::ids::{CaseId, ProposalId};
-use crate::domain::route::{CaseFacts, MandatoryHuman, Route, Tier, route};
+use crate::domain::ids::{CaseId, EventId, ProposalId};
+use crate::domain::person::Outcome;
+use crate::domain::route::{CaseFacts, Habit, MandatoryHuman, Route, Tier, route};
 use crate::domain::verdict::Verdict;
 use crate::journal::alert_log::AlertLog;
 use crate::journal::case_log::{CaseLog, Proposed};
 use crate::journal::case_stream::{Batch, CaseStream};
 use crate::journal::effects::comment;
 use crate::journal::entry::CaseEntry;
-use crate::journal::{desired, root_span};
-use crate::ports::events::{EventQuery, Kind};
+use crate::journal::{desired, outcomes, root_span};
+use crate::ports::context::inferred::{InferredRole, role_of};
 use crate::ports::journal::{Queue, QueueChange};
 use crate::ports::storage::StorageError;
 use crate::telemetry::spans;
@@ -39,8 +41,13 @@ impl Investigation<'_> {
         let severity = alerts.iter().map(|alert| alert.rule.level).max().unwrap_or(Severity::Medium);
         let (damaged, losses) = (driver.alerts.damaged_logs(), driver.alerts.losses());
         let (events, explained) = (driver.events.as_ref(), verdict.explained());
-        let obstacles = closing::obstacles(events, brief.watermark, &explained, &damaged, &losses).await?;
-        let facts = CaseFacts { tier, severity, mandatory, taint, obstacles };
+        let mut obstacles = closing::obstacles(events, brief.watermark, &explained, &damaged, &losses).await?;
+        obstacles.extend(closing::left_over(events, brief.watermark, &explained, &brief.alerts).await?);
+        let habit = match severity > Severity::Medium && !explained.is_empty() {
+            true => habit(driver, &brief, &explained).await?,
+            false => Habit::NotShown("nobody asked".into()),
+        };
+        let facts = CaseFacts { tier, severity, mandatory, taint, obstacles, habit };
         let routed = route(&verdict, &facts, &driver.policy);
         spans::record_verdict(&span, verdict.classification().name());
         let mut batch = Batch::default();
@@ -92,24 +99,34 @@ impl Investigation<'_> {
     }
 }
 
-/// Some host of the case is a domain controller, as far as its events show: only one issues Kerberos tickets.
+/// Whether what is explained is an old habit, in a month in which nobody called what such a rule found a threat: what
+/// people judged to be an attack makes no habit, however often it was repeated.
+async fn habit(driver: &Driver, attempt: &Brief, explained: &[&EventId]) -> Result<Habit, Stop> {
+    let rules: BTreeSet<_> = attempt.alerts.iter().map(|alert| &alert.rule.id).collect();
+    let first = attempt.alerts.iter().map(|alert| alert.time).min().unwrap_or(Timestamp::MAX);
+    let since = first.checked_sub(closing::HABIT_BACK).unwrap_or(Timestamp::MIN);
+    let judged = outcomes::of_people(&driver.journal, &driver.alerts).await?;
+    let is_threat = |case: &outcomes::CaseOutcome| {
+        case.outcome == Outcome::Malicious
+            && case.first_alert.is_none_or(|time| time >= since)
+            && case.rules.iter().any(|rule| rules.contains(rule))
+    };
+    if judged.iter().any(is_threat) {
+        return Ok(Habit::NotShown("people called what its rule found in that month a threat".into()));
+    }
+    Ok(closing::habit(driver.events.as_ref(), attempt.watermark, explained).await?)
+}
+
+/// Some host of the case is a domain controller, as far as its events show.
 async fn concerns_domain_controller(
     driver: &Driver,
     alerts: &[Arc<Alert>],
     attempt: &Brief,
 ) -> Result<bool, StorageError> {
-    let mut hosts: Vec<_> = alerts.iter().map(|alert| alert.host.clone()).collect();
-    hosts.sort();
-    hosts.dedup();
+    let hosts: BTreeSet<_> = alerts.iter().map(|alert| &alert.host).collect();
     for host in hosts.into_iter().take(8) {
-        let kinds = [4768, 4769].map(|code| Kind { channel: Some("Security".into()), code });
-        let query = EventQuery {
-            host: Some(host),
-            kinds: kinds.to_vec(),
-            limit: 1,
-            ..EventQuery::within(Timestamp::MIN, Timestamp::MAX, attempt.watermark)
-        };
-        if driver.events.search(&query).await?.total > 0 {
+        let found = role_of(driver.events.as_ref(), host, attempt.watermark).await?;
+        if found.is_some_and(|found| found.role == InferredRole::DomainController) {
             return Ok(true);
         }
     }

@@ -84,6 +84,21 @@ pub struct CaseFacts {
     pub taint: Option<Taint>,
     /// What stands against a machine closing it.
     pub obstacles: Vec<Obstacle>,
+    /// Whether what is explained is an old habit.
+    pub habit: Habit,
+}
+
+/// Whether what a verdict explains is an old habit of the fleet.
+///
+/// Of a rule's level the declared prior depends, and how much is lost if it is right. Up to medium it is enough that
+/// such a thing recurs. What is called high is closed only on an old habit, in which nothing has changed; what is called
+/// critical never, and neither are the families that are reserved for a person, whatever their level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Habit {
+    /// The very same was done for weeks, on several machines, with files that nobody touched since.
+    Old,
+    /// It is not shown to be one, for this reason.
+    NotShown(String),
 }
 
 /// Why a person must decide, whatever the verdict says.
@@ -206,8 +221,12 @@ pub fn route(verdict: &Verdict, facts: &CaseFacts, policy: &RoutePolicy) -> Rout
             if let Some(reason) = mandatory {
                 return routed(hold(HoldCause::PolicyRequiresHuman), "mandatory_human", reason.to_owned());
             }
-            if facts.severity > Severity::Medium {
-                let because = format!("source severity {} is above medium", facts.severity);
+            let above_medium = match &facts.habit {
+                Habit::Old => (facts.severity > Severity::High).then(String::new),
+                Habit::NotShown(lacks) => (facts.severity > Severity::Medium).then(|| format!(", and {lacks}")),
+            };
+            if let Some(lacks) = above_medium {
+                let because = format!("source severity {} is above medium{lacks}", facts.severity);
                 return routed(hold(HoldCause::PolicyRequiresHuman), "severity_above_medium", because);
             }
             if let Some(contradiction) = verdict.words().contradictions.first() {
@@ -281,7 +300,14 @@ mod tests {
     use crate::domain::verdict::tests::{draft, harm, harmless, judged};
 
     fn facts(tier: Tier) -> CaseFacts {
-        CaseFacts { tier, severity: Severity::Medium, mandatory: vec![], taint: None, obstacles: vec![] }
+        CaseFacts {
+            tier,
+            severity: Severity::Medium,
+            mandatory: vec![],
+            taint: None,
+            obstacles: vec![],
+            habit: Habit::NotShown("it is new".into()),
+        }
     }
 
     fn benign() -> Verdict {
@@ -308,6 +334,10 @@ mod tests {
         assert_eq!(route(&contradicted, &facts(Tier::One), &covered).rule, "contradicted");
         let loud = CaseFacts { severity: Severity::High, ..facts(Tier::One) };
         assert_eq!(route(&benign(), &loud, &covered).rule, "severity_above_medium");
+        let habit = CaseFacts { habit: Habit::Old, ..loud };
+        assert!(matches!(route(&benign(), &habit, &covered).route, Route::Resolve(_)));
+        let critical = CaseFacts { severity: Severity::Critical, ..habit };
+        assert_eq!(route(&benign(), &critical, &covered).rule, "severity_above_medium");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Asked;
 use super::run::{self, Run, name, number, sysmon};
+use super::signal;
 use crate::domain::event::{Event, SYSMON};
 use crate::domain::obstacle::Obstacle;
 use crate::domain::taint;
@@ -13,7 +14,7 @@ use crate::ports::storage::StorageError;
 /// The deeds that are not explained.
 pub(super) async fn unexplained(asked: &Asked<'_>, run: &Run) -> Result<Vec<Obstacle>, StorageError> {
     let mut all: Vec<Obstacle> = run.events.iter().filter_map(|event| of_its_own(run, event)).collect();
-    all.extend(done_to_it(asked, run).await?);
+    all.extend(done_to_it(asked, run, Signals::Unexplained).await?);
     all.extend(children_by_number(asked, run).await?);
     Ok(all)
 }
@@ -74,9 +75,18 @@ fn is_temporary(path: &str) -> bool {
     ["c:\\windows\\temp\\", "c:\\windows\\systemtemp\\"].into_iter().any(within) && !path.contains("..")
 }
 
+/// What a thread means by which `csrss.exe` tells the process to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signals {
+    /// It is what is being explained.
+    Expected,
+    /// It is a thread as any other.
+    Unexplained,
+}
+
 /// Threads planted in the process, and handles to it by which it could be changed. Whoever starts a process holds such
 /// a handle, and so does `csrss.exe` of every process; anybody else wants something of it.
-async fn done_to_it(asked: &Asked<'_>, run: &Run) -> Result<Vec<Obstacle>, StorageError> {
+pub(super) async fn done_to_it(asked: &Asked<'_>, run: &Run, signals: Signals) -> Result<Vec<Obstacle>, StorageError> {
     let mut all = Vec::new();
     // Sysmon 8 and 10 write the name in two ways, and pipelines mix them.
     for field in ["TargetProcessGuid", "TargetProcessGUID"] {
@@ -84,7 +94,10 @@ async fn done_to_it(asked: &Asked<'_>, run: &Run) -> Result<Vec<Obstacle>, Stora
         let query = EventQuery { conditions, ..run.during(asked, sysmon(&[8, 10])) };
         match run::all(asked, &query).await? {
             Err(obstacle) => all.push(obstacle),
-            Ok(events) => all.extend(events.iter().filter_map(|event| intrusion(run, event))),
+            Ok(events) => {
+                let told = |event: &&Event| !(signals == Signals::Expected && signal::is_signal(event));
+                all.extend(events.iter().filter(told).filter_map(|event| intrusion(run, event)));
+            }
         }
     }
     Ok(all)

@@ -17,13 +17,13 @@ use crate::ports::storage::StorageError;
 
 /// How far back a habit is looked for, and how much history there must be.
 const BACK: SignedDuration = SignedDuration::from_hours(24 * 30);
-const LEAST_HISTORY: SignedDuration = SignedDuration::from_hours(24 * 7);
+pub(super) const LEAST_HISTORY: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// The hours before the process that do not count: whoever does a thing everywhere at once makes no habit of it.
 const LEFT_OUT: SignedDuration = SignedDuration::from_hours(2);
 
 /// Machines and days on which it must recur.
-const RECURS: u64 = 3;
+pub(super) const RECURS: u64 = 3;
 
 /// The start of the process as knowledge looks at it.
 pub(super) fn process(run: &Run) -> ProcessRun<'_> {

@@ -4,16 +4,25 @@
 //! explained, and if what is not said would have been said: its sensors lived, nothing was removed, lost or left
 //! without a name. What an analyst looked at is not relied on: answers are cut short, the store is not.
 
+mod covered;
 mod deeds;
+mod habit;
+#[cfg(test)]
+mod habit_tests;
 mod known;
 mod run;
 mod script;
 mod sight;
+mod signal;
+#[cfg(test)]
+mod signal_tests;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
+pub use self::covered::left_over;
+pub use self::habit::{BACK as HABIT_BACK, habit};
 use self::run::Run;
 use crate::domain::ids::EventId;
 use crate::domain::loss::Loss;
@@ -43,6 +52,10 @@ pub async fn obstacles(
     let asked = Asked { events, watermark };
     let mut all: Vec<Obstacle> = Vec::new();
     for event in explained {
+        if let Some(thread) = events.get(event).await?.filter(|event| event.is_sysmon(8)) {
+            all.extend(signal::unexplained(&asked, &thread).await?);
+            continue;
+        }
         match Run::of(&asked, event).await? {
             Err(obstacle) => all.push(obstacle),
             Ok(run) => {

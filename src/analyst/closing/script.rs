@@ -33,7 +33,7 @@ pub(super) async fn foreign_writers(asked: &Asked<'_>, run: &Run) -> Result<Vec<
 const SCRIPTS: [&str; 9] = [".ps1", ".psm1", ".vbs", ".js", ".wsf", ".bat", ".cmd", ".py", ".hta"];
 
 /// Scripts that a command names, quoted or not.
-fn named_in(command: &str) -> Vec<String> {
+pub(super) fn named_in(command: &str) -> Vec<String> {
     let words = command.split(['"', '\'']).flat_map(|part| [part].into_iter().chain(part.split_whitespace()));
     let scripts = words.map(str::trim).filter(|word| {
         let word = word.to_lowercase();

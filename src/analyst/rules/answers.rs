@@ -1,8 +1,8 @@
 //! The playbook's questions, answered from what was seen; silence answers only with proof that the sensor lived.
 
 use super::super::{Brief, playbook};
-use super::rarity;
 use super::seen::{Seen, SeenEvent};
+use super::{fingerprint, rarity};
 use crate::domain::draft::{Answer, Unknown, WhyUnknown, YesNoUnknown};
 use crate::domain::event::kind_name;
 use crate::domain::ids::EvidenceId;
@@ -105,7 +105,10 @@ pub fn unknowns(seen: &Seen, brief: &Brief) -> Vec<Unknown> {
         obtainable: false,
     };
     let mut unknowns: Vec<Unknown> = Vec::new();
-    if first_with(seen, &["ParentImage", "ParentProcessName"]).is_none() {
+    // A thread of Windows' own names no parent, and nothing hangs on who started csrss.exe.
+    let mut triggers = seen.triggers.values().filter_map(|id| seen.events.get(id)).peekable();
+    let only_signals = triggers.peek().is_some() && triggers.all(fingerprint::is_system_thread);
+    if !only_signals && first_with(seen, &["ParentImage", "ParentProcessName"]).is_none() {
         unknowns.push(missing(
             "what started the process: its parent is not recorded".into(),
             "an unusual parent would show an intrusion, a management agent an ordinary job",

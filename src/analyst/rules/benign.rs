@@ -10,7 +10,8 @@ use super::super::Brief;
 use super::feature::Feature;
 use super::seen::{Seen, SeenEvent};
 use super::{authority, fingerprint, rarity};
-use crate::domain::alert::Alert;
+use crate::domain::ids::EventId;
+use crate::domain::verdict::MOST_CITATIONS;
 use crate::knowledge::{paths, programs};
 
 /// How long a script block may be logged after its process began.
@@ -19,28 +20,50 @@ const SCRIPT_RUNS: SignedDuration = SignedDuration::from_mins(10);
 /// The harmless acts that explain all alerts, each with what makes it harmless; nothing if any alert is left.
 #[must_use]
 pub fn explanation(seen: &Seen, brief: &Brief) -> Vec<Feature> {
-    // An alert on several events is about all of them: its last one explains none of the others.
-    if brief.alerts.is_empty() || brief.alerts.iter().any(|alert| !alert.correlated.is_empty()) {
-        return vec![];
-    }
-    if authority::needs_a_person(seen, brief) {
+    if brief.alerts.is_empty() || authority::needs_a_person(seen, brief) {
         return vec![];
     }
     let known: Vec<(&SeenEvent, Feature)> = seen
         .starts()
         .filter_map(|act| Some((act, harmless(act, seen)?)))
         .filter(|(act, feature)| is_whole(act, feature, seen))
+        .chain(signals(seen))
         .collect();
     let mut acts: Vec<Feature> = Vec::new();
     for alert in brief.alerts.iter() {
-        let Some((_, feature)) = known.iter().find(|(act, feature)| explains(act, feature, alert, seen)) else {
+        // An alert on several events is about all of them: its last one explains none of the others.
+        if alert.correlated.events().len() as u64 != alert.correlated.total() {
             return vec![];
-        };
-        if !acts.iter().any(|known| known.evidence == feature.evidence) {
-            acts.push(feature.clone());
+        }
+        for event in std::iter::once(&alert.event).chain(alert.correlated.events()) {
+            let Some(event) = shown(event, seen) else { return vec![] };
+            let Some((_, feature)) = known.iter().find(|(act, feature)| explains(act, feature, event)) else {
+                return vec![];
+            };
+            if !acts.iter().any(|known| known.evidence == feature.evidence) {
+                acts.push(feature.clone());
+            }
         }
     }
-    acts
+    // Only what is cited is gone over once more in the store.
+    if acts.len() > MOST_ACTS { vec![] } else { acts }
+}
+
+/// Acts that one verdict may explain: all of them are cited, and two places are left for what fired.
+const MOST_ACTS: usize = MOST_CITATIONS - 2;
+
+fn shown<'a>(event: &EventId, seen: &'a Seen) -> Option<&'a SeenEvent> {
+    seen.trigger(event).or_else(|| seen.events.values().find(|shown| shown.view.event == *event))
+}
+
+/// Threads by which Windows tells programs to end.
+fn signals<'a>(seen: &'a Seen) -> impl Iterator<Item = (&'a SeenEvent, Feature)> {
+    let is_whole = |event: &&SeenEvent| {
+        event.view.is_sysmon(8) && !event.view.cut && !event.view.host.is_unknown() && !seen.incomplete
+    };
+    let events = seen.related().filter(is_whole).collect::<Vec<&'a SeenEvent>>();
+    let signals = events.into_iter().filter_map(move |event| Some((event, fingerprint::features(event, seen)?)));
+    signals.filter(|(_, feature)| feature.name == fingerprint::CONTROL_SIGNAL)
 }
 
 /// What makes the start of a process harmless: a fingerprint, or that it is usual here and of known making.
@@ -65,9 +88,8 @@ fn script_of(feature: &Feature) -> Option<&str> {
     fingerprint::CLOSING.contains(&feature.name).then(|| feature.quotes.first().map(|quote| quote.value.as_str()))?
 }
 
-fn explains(act: &SeenEvent, feature: &Feature, alert: &Alert, seen: &Seen) -> bool {
-    let trigger = seen.trigger(&alert.event);
-    trigger.is_some_and(|event| event.id == act.id || is_script_of(event, act, script_of(feature)))
+fn explains(act: &SeenEvent, feature: &Feature, event: &SeenEvent) -> bool {
+    event.id == act.id || is_script_of(event, act, script_of(feature))
 }
 
 /// The process is over: what it would have done later cannot be missed.

@@ -69,10 +69,11 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
     }
 }
 
-/// The rule was wrong where only its keyword occurred, in Defender's own inventory; elsewhere it was right, and what it
-/// found was expected.
+/// The rule was wrong where only its keyword occurred, in Defender's own inventory, or where the thread was a signal of
+/// Windows; elsewhere it was right, and what it found was expected.
 fn benign_class(acts: &[Feature]) -> Classification {
-    match acts.iter().all(|act| act.name == fingerprint::DEFENDER_COLLECTION) {
+    let wrong = [fingerprint::DEFENDER_COLLECTION, fingerprint::CONTROL_SIGNAL];
+    match acts.iter().all(|act| wrong.contains(&act.name)) {
         true => Classification::FalsePositive,
         false => Classification::InformationalExpectedActivity,
     }

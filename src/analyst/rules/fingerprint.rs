@@ -14,6 +14,9 @@ pub const DEFENDER_COLLECTION: &str = "Defender's own collection script";
 /// The feature of a script that a management agent runs from its own folder.
 pub const AGENT_SCRIPT: &str = "a management agent's own script";
 
+/// The feature of the thread by which Windows tells a program to end.
+pub const CONTROL_SIGNAL: &str = "csrss control signal";
+
 /// Fingerprints on which a machine may close: the rule's behaviour did not happen, or it is an agent's own.
 pub const CLOSING: [&str; 2] = [DEFENDER_COLLECTION, AGENT_SCRIPT];
 
@@ -24,10 +27,10 @@ pub fn features(event: &SeenEvent, seen: &Seen) -> Option<Feature> {
         8 if event.view.is_sysmon(8) => is_system_thread(event).then(|| {
             let says = "csrss.exe delivers a console's control signal, by its own function";
             event.feature(
-                "csrss control signal",
+                CONTROL_SIGNAL,
                 Family::Fingerprint,
                 -DECISIVE,
-                &["SourceImage", "StartModule", "StartFunction"],
+                &["SourceImage", "StartModule", "StartFunction", "TargetImage"],
                 says,
             )
         })?,

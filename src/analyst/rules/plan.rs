@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::super::playbook::{self, Look, Of};
 use super::super::{Brief, Move};
-use super::rarity;
 use super::seen::{Seen, SeenEvent};
+use super::{fingerprint, rarity};
 use crate::domain::alert::Alert;
 use crate::domain::entity::Entity;
 use crate::domain::event::SYSMON;
@@ -49,6 +49,9 @@ const fn width(tier: Tier) -> Width {
         },
     }
 }
+
+/// Events of one correlation that are each asked about: as many as one verdict can cite.
+const MOST_CORRELATED: usize = 10;
 
 /// Calls of a batch, each once, as many as the budget leaves.
 struct Calls {
@@ -193,6 +196,7 @@ pub fn closer_look(brief: &Brief, seen: &Seen) -> Option<Move> {
     for start in found.into_iter().take(width.processes) {
         of_process(start, &width, &mut calls);
     }
+    ends_of_correlated(brief, seen, &width, &mut calls);
     for address in origins(seen).into_iter().take(3) {
         calls.push(address);
     }
@@ -261,8 +265,34 @@ fn standing(brief: &Brief, seen: &Seen, width: &Width, calls: &mut Calls) {
             ));
         }
         calls.push(call("similar_cases", json!({ "alert": alert.id })));
+        correlated(alert, event, width, calls);
         if event.view.code == 4104 && event.get("MessageTotal").is_some_and(|parts| parts != "1") {
             calls.push(call("script_block", json!({ "event": id })));
+        }
+    }
+}
+
+/// Every event of an alert on several, if the last of them may be harmless: each is asked about as if it had fired alone.
+fn correlated(alert: &Alert, last: &SeenEvent, width: &Width, calls: &mut Calls) {
+    let events = alert.correlated.events();
+    if events.len() > MOST_CORRELATED || !last.view.is_sysmon(1) || !making::is_known(fingerprint::run(last)) {
+        return;
+    }
+    for event in events.iter().filter(|event| **event != alert.event) {
+        calls.push(tree(event.as_str(), width));
+        calls.push(call("prevalence", json!({ "event": event })));
+    }
+}
+
+/// The ends of those processes: what is over did nothing more.
+fn ends_of_correlated(brief: &Brief, seen: &Seen, width: &Width, calls: &mut Calls) {
+    let asked = brief.alerts.iter().flat_map(|alert| alert.correlated.events());
+    let starts = asked.filter_map(|event| seen.starts().find(|start| start.view.event == *event));
+    for start in starts.take(MOST_CORRELATED).filter(|start| seen.trees.contains(&start.view.event)) {
+        let process = start.process();
+        if !process.is_empty() {
+            let window = (start.view.time, start.view.time + width.after);
+            calls.push(search(start.view.host.as_str(), &[(SYSMON, 5)], Some(&process), vec![], window));
         }
     }
 }

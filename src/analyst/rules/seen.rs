@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::super::{Brief, Turn};
 use super::feature::{Feature, Harm};
 use crate::domain::evidence::{Exhibit, Family, Quote};
@@ -169,7 +171,12 @@ impl Seen {
     }
 
     fn take(&mut self, answered: &Answered, answer: &Answer) {
-        self.incomplete |= answer.cut > 0 || answer.header.total > answer.rows.len() as u64;
+        // Counting shows groups and not events: it is whole if every group is shown.
+        let shown = match (answer.data.get("groups").and_then(Value::as_u64), answer.data.get("counts")) {
+            (Some(groups), Some(counts)) => counts.as_array().is_some_and(|counts| counts.len() as u64 >= groups),
+            _ => answer.header.total <= answer.rows.len() as u64,
+        };
+        self.incomplete |= answer.cut > 0 || !shown;
         let arguments = &answered.call.arguments;
         let mut strangers = BTreeSet::new();
         if answered.call.tool == "process_tree" {

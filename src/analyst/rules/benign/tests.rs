@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::analyst::Brief;
-use crate::domain::alert::Correlated;
+use crate::domain::alert::{Alert, Correlated};
 use crate::domain::event::{Event, SYSMON};
-use crate::domain::ids::{EventId, EvidenceId};
+use crate::domain::ids::EvidenceId;
 use crate::domain::route::Tier;
 use crate::fixtures::{CASE, alert, event};
 use crate::ports::events::Watermark;
