@@ -1,5 +1,6 @@
 //! A model and its fallbacks: who is asked next when one cannot answer, and who it was that answered.
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::failure::Failure;
@@ -13,7 +14,7 @@ pub struct Chain {
 }
 
 /// Who answered, who was meant to, and why it was not they. It belongs into whatever is recorded of the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The model that was meant to answer.
     pub wanted: ModelName,
@@ -122,7 +123,9 @@ impl Attempts<'_> {
         }
     }
 
-    fn patience(&self, deadline: Instant) -> Instant {
+    /// Until when the model at hand may be waited for, if the question has until this deadline.
+    #[must_use]
+    pub fn patience(&self, deadline: Instant) -> Instant {
         let now = Instant::now();
         match self.chain.model(self.at + 1) {
             Some(_) => now + deadline.saturating_duration_since(now) / 2,
@@ -130,8 +133,22 @@ impl Attempts<'_> {
         }
     }
 
-    fn at_hand(&self) -> &Limiter {
+    /// The limiter of the model at hand. For a client that asks for its own permits, one per attempt.
+    #[must_use]
+    pub fn at_hand(&self) -> &Limiter {
         self.chain.model(self.at).unwrap_or(&self.chain.wanted)
+    }
+}
+
+impl std::fmt::Display for Origin {
+    /// `small, in place of big (unreachable)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.answered)?;
+        if self.is_fallback() {
+            let why: Vec<_> = self.failed.iter().map(|(model, why)| format!("{model} ({})", why.slug())).collect();
+            write!(f, ", in place of {}", why.join(" and "))?;
+        }
+        Ok(())
     }
 }
 
@@ -199,6 +216,7 @@ mod tests {
         drop(permit);
         let origin = attempts.answered();
         assert!(origin.is_fallback());
+        assert_eq!(origin.to_string(), "small, in place of big (unreachable)");
         assert_eq!((origin.wanted, origin.answered), (name(&big), name(&small)));
         assert_eq!(origin.failed, [(name(&big), Failure::Unreachable)]);
         for final_one in [Failure::Rejected, Failure::Unusable, Failure::ContextTooLong, Failure::Cancelled] {

@@ -1,11 +1,15 @@
 //! How a call to a model can fail, and what follows for its server, for the quota, and for the next model.
 
+use serde::{Deserialize, Serialize};
+
 /// Why a call brought no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// No connection: refused, no such name, no certificate.
     Unreachable,
     /// No answer in time: the first token, or the next one.
+    #[serde(rename = "timeout")]
     TimedOut,
     /// The connection ended within the answer.
     BrokeOff,
@@ -116,6 +120,44 @@ impl Failure {
             | Self::Rejected
             | Self::NotInTime
             | Self::TooLarge => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Failure; 14] = [
+        Failure::Unreachable,
+        Failure::TimedOut,
+        Failure::BrokeOff,
+        Failure::ServerError,
+        Failure::TooManyRequests,
+        Failure::OutOfQuota,
+        Failure::Unauthorised,
+        Failure::UnknownModel,
+        Failure::ContextTooLong,
+        Failure::Rejected,
+        Failure::Unusable,
+        Failure::NotInTime,
+        Failure::TooLarge,
+        Failure::Cancelled,
+    ];
+
+    #[test]
+    fn a_failure_has_one_name_in_traces_and_on_record() {
+        for failure in ALL {
+            let recorded = serde_json::to_string(&failure).expect("text");
+            assert_eq!(recorded, format!("\"{}\"", failure.slug()));
+            assert_eq!(serde_json::from_str::<Failure>(&recorded).expect("it is read again"), failure);
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_is_never_the_last_one_asked() {
+        for failure in ALL.into_iter().filter(|failure| failure.sign() == Sign::Dead) {
+            assert!(failure.leads_on(), "{failure:?}");
         }
     }
 }

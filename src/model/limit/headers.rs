@@ -9,18 +9,12 @@ use jiff::Timestamp;
 
 use super::quota::PerMinute;
 
-/// Bounds on what a server may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LongestRest;
+/// The longest rest by `Retry-After`. After it the server is asked again: one that says "in a day" is mistaken more often
+/// than right, and asking once in five minutes harms nobody.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-impl LongestRest {
-    /// The longest rest by `Retry-After`. Longer ones are asked again after it: a server that says "in a day" is
-    /// mistaken more often than right, and asking once in five minutes harms nobody.
-    pub const RETRY_AFTER: Duration = Duration::from_secs(300);
-
-    /// The longest rest by `…-reset`. What is counted by the minute is whole again after one.
-    pub const RESET: Duration = Duration::from_secs(60);
-}
+/// The longest rest by `…-reset`. What is counted by the minute is whole again after one.
+pub const LONGEST_RESET: Duration = Duration::from_secs(60);
 
 /// What one answer's headers say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,13 +70,13 @@ impl Told {
     /// `reset` is the time until all of it is back. Where that comes back bit by bit, the first bit is back after its
     /// share; where it comes back all at once, the next call is refused, and that is told with a rest of its own.
     pub(super) fn share_of_reset(self) -> Option<Duration> {
-        let rest = self.reset.filter(|_| self.remaining == Some(0))?.min(LongestRest::RESET);
+        let rest = self.reset.filter(|_| self.remaining == Some(0))?.min(LONGEST_RESET);
         Some(self.limit.map_or(rest, |limit| rest / limit.get()))
     }
 
     /// How long to rest after a refusal that says that nothing is left.
     pub(super) fn whole_reset(self) -> Option<Duration> {
-        self.reset.filter(|_| self.remaining == Some(0)).map(|rest| rest.min(LongestRest::RESET))
+        self.reset.filter(|_| self.remaining == Some(0)).map(|rest| rest.min(LONGEST_RESET))
     }
 }
 
@@ -166,7 +160,7 @@ mod tests {
         for nonsense in ["", "soon", "-5", "1e9", "NaN", "5 s", ".", "1.2.3"] {
             assert_eq!(retry_after(nonsense), None, "{nonsense}");
         }
-        assert!(retry_after("99999999999999999999999").is_some_and(|rest| rest > LongestRest::RETRY_AFTER));
+        assert!(retry_after("99999999999999999999999").is_some_and(|rest| rest > LONGEST_RETRY_AFTER));
     }
 
     #[test]
@@ -226,7 +220,7 @@ mod tests {
     #[test]
     fn what_is_left_decides_what_a_reset_means() {
         let told = Told { limit: PerMinute::new(600), remaining: Some(0), reset: Some(Duration::from_secs(600)) };
-        assert_eq!(told.whole_reset(), Some(LongestRest::RESET));
+        assert_eq!(told.whole_reset(), Some(LONGEST_RESET));
         assert_eq!(told.share_of_reset(), Some(Duration::from_millis(100)));
         let some_left = Told { remaining: Some(1), ..told };
         assert_eq!((some_left.whole_reset(), some_left.share_of_reset()), (None, None));

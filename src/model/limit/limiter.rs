@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ractor::ActorRef;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
@@ -21,8 +22,21 @@ use super::wait::{Kind, Wait};
 use crate::domain::alert::Severity;
 
 /// A model by the name that the configuration gives it. It costs nothing to clone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct ModelName(Arc<str>);
+
+impl From<String> for ModelName {
+    fn from(name: String) -> Self {
+        Self(name.into())
+    }
+}
+
+impl From<ModelName> for String {
+    fn from(name: ModelName) -> Self {
+        name.0.as_ref().to_owned()
+    }
+}
 
 impl ModelName {
     /// A name.
@@ -286,6 +300,15 @@ impl Refused {
             Self::NotInTime { .. } => Failure::NotInTime,
             Self::TooLarge { .. } => Failure::TooLarge,
             Self::Stopped(_) => Failure::Cancelled,
+        }
+    }
+
+    /// How long until it makes sense to come again, if that is known.
+    #[must_use]
+    pub fn come_again(&self) -> Option<Duration> {
+        match self {
+            Self::NotInTime { until, .. } => until.map(|until| until.saturating_duration_since(Instant::now())),
+            Self::TooLarge { .. } | Self::Stopped(_) => None,
         }
     }
 

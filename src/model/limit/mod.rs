@@ -36,7 +36,7 @@ pub use actor::{LimiterActor, LimiterMessage};
 pub use breaker::{BreakerState, Server};
 pub use chain::{Attempts, Chain, Exhausted, Next, Origin};
 pub use failure::Failure;
-pub use headers::{LongestRest, ServerLimits, Told};
+pub use headers::{LONGEST_RESET, LONGEST_RETRY_AFTER, ServerLimits, Told};
 pub use limiter::{Call, Figures, Limiter, Line, ModelName, Permit, Refused, Report};
 pub use place::RANK_WORTH;
 pub use price::{Cost, Currency, Price, PriceError, Spending, Usage};

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::allowance::Allowance;
 use super::breaker::{Pass, Server};
 use super::failure::{Failure, Sign};
-use super::headers::{LongestRest, ServerLimits};
+use super::headers::{LONGEST_RETRY_AFTER, ServerLimits, Told};
 use super::limiter::{Figures, Report};
 use super::place::Place;
 use super::price::Usage;
@@ -394,16 +394,16 @@ impl Turnstile {
         let refused = failure == Some(Failure::TooManyRequests);
         // Calls that were under way when a rest was called for say nothing that is not known.
         let news = self.rested.is_none_or(|rested| charge.at >= rested);
-        let asked = told.retry_after.filter(|_| failure.is_some()).map(|rest| rest.min(LongestRest::RETRY_AFTER));
+        let asked = told.retry_after.filter(|_| failure.is_some()).map(|rest| rest.min(LONGEST_RETRY_AFTER));
         let spent = [told.requests, told.tokens];
         let rest = match failure {
             _ if asked.is_some() => asked,
             Some(Failure::TooManyRequests) => {
-                let reset = spent.into_iter().filter_map(super::headers::Told::whole_reset).max();
+                let reset = spent.into_iter().filter_map(Told::whole_reset).max();
                 let doubled = FIRST_REST * (1 << self.refusals.min(10));
                 reset.or_else(|| news.then(|| doubled.min(LONGEST_REST)))
             }
-            _ => spent.into_iter().filter_map(super::headers::Told::share_of_reset).max(),
+            _ => spent.into_iter().filter_map(Told::share_of_reset).max(),
         };
         if refused && news {
             (self.refusals, self.rested) = (self.refusals.saturating_add(1), Some(now));

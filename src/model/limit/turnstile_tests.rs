@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::breaker::{BreakerState, Server};
 use super::failure::Failure;
-use super::headers::{LongestRest, ServerLimits, Told};
+use super::headers::{LONGEST_RETRY_AFTER, ServerLimits, Told};
 use super::limiter::Report;
 use super::place::{Place, RANK_WORTH};
 use super::price::Usage;
@@ -200,8 +200,8 @@ fn what_a_minute_cannot_hold_is_refused_at_once() {
 fn a_rest_that_the_server_asks_for_holds_all_calls_and_is_bounded() {
     for (asked, rest) in [
         (Duration::from_secs(20), Duration::from_secs(20)),
-        (Duration::from_secs(86_400), LongestRest::RETRY_AFTER),
-        (Duration::MAX, LongestRest::RETRY_AFTER),
+        (Duration::from_secs(86_400), LONGEST_RETRY_AFTER),
+        (Duration::MAX, LONGEST_RETRY_AFTER),
     ] {
         let mut gate = Gate::new(limits(0, 0, 8));
         let refused = gate.goes(1);

@@ -226,6 +226,7 @@ async fn a_rest_is_known_at_once_to_who_cannot_wait_for_it() {
     let refused = limiter.acquire(hasty).await.expect_err("it rests");
     assert!(begun.elapsed() < Duration::from_secs(1), "its caller can do something else meanwhile");
     assert!(matches!(refused, Refused::NotInTime { kind: Kind::RetryAfter, until: Some(_), .. }), "{refused:?}");
+    assert_eq!(refused.come_again().map(|rest| rest.as_secs_f64().round()), Some(40.0));
     drop(limiter.acquire(call(Severity::Medium, 1)).await.expect("it goes after the rest"));
     assert_eq!(begun.elapsed().as_secs(), 40);
 }
@@ -278,4 +279,36 @@ async fn a_restart_forgets_neither_who_waits_nor_what_is_under_way() {
     line.close();
     let refused = limiter.acquire(call(Severity::Medium, 1)).await.expect_err("it has stopped");
     assert!(matches!(refused, Refused::Stopped(_)), "{refused:?}");
+}
+
+/// On a real clock and several threads: callers that go away at any moment, also at the very one at which they are let
+/// go, leave nothing behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_that_go_away_at_any_moment_leave_nothing_behind() {
+    let limiter = limiter("churn", limits(60_000_000, 60_000_000, 3)).await;
+    let callers: Vec<_> = (0..40_u64)
+        .map(|number| {
+            let limiter = limiter.clone();
+            let mut numbers = Numbers(number);
+            tokio::spawn(async move {
+                for _ in 0..50 {
+                    let patience = Duration::from_micros(numbers.between(0, 3_000));
+                    if let Ok(Ok(permit)) = timeout(patience, limiter.acquire(call(Severity::Low, 10))).await {
+                        match numbers.between(0, 2) {
+                            0 => drop(permit),
+                            1 => permit.settle(answered(10)),
+                            _ => permit.settle(Report::failed(Failure::Cancelled, ServerLimits::default())),
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.expect("no panic");
+    }
+    let permit = limiter.acquire(call(Severity::Low, 10)).await.expect("it goes");
+    let figures = limiter.figures();
+    assert_eq!((figures.waiting, figures.in_flight), (0, 1));
+    permit.settle(answered(10));
 }
