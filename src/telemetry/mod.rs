@@ -10,5 +10,6 @@ pub mod ids;
 pub mod semconv;
 pub mod setup;
 pub mod spans;
+pub mod wait_span;
 
 pub use setup::{Telemetry, init};

@@ -19,6 +19,8 @@ pub const SPAN_TOOL: &str = "execute_tool";
 pub const SPAN_GATE: &str = "run_guardrail containment_gate";
 /// One write to the case desk.
 pub const SPAN_CASE_WRITE: &str = "case write";
+/// One wait for a model's limits.
+pub const SPAN_WAIT: &str = "wait ratelimit";
 
 // OpenTelemetry's own fields, read by the tracing layer.
 
@@ -39,6 +41,8 @@ pub const GEN_AI_PROVIDER_NAME: &str = "gen_ai.provider.name";
 pub const GEN_AI_AGENT_NAME: &str = "gen_ai.agent.name";
 /// What ties spans of one conversation together: the case.
 pub const GEN_AI_CONVERSATION_ID: &str = "gen_ai.conversation.id";
+/// The model that is asked, by the name that the configuration gives it.
+pub const GEN_AI_REQUEST_MODEL: &str = "gen_ai.request.model";
 /// The tool that is called.
 pub const GEN_AI_TOOL_NAME: &str = "gen_ai.tool.name";
 /// Operation of [`SPAN_CASE`].
@@ -98,6 +102,17 @@ pub const WRITE_WHAT: &str = "wf.write.what";
 pub const VERDICT: &str = "wf.verdict";
 /// Whether a killed process began this work and another continued it.
 pub const RESUMED: &str = "wf.resumed";
+
+/// What a call waited for: `requests`, `tokens`, `in_flight`, `retry_after`, `breaker` or `queue`.
+pub const WAIT_KIND: &str = "wf.wait.kind";
+/// Of a wait in the queue, what held up the calls before it most of the time.
+pub const WAIT_BEHIND: &str = "wf.wait.behind";
+/// How long it waited, in milliseconds.
+pub const WAIT_MS: &str = "wf.wait_ms";
+/// The same as text to search for, such as `10-30s`.
+pub const WAIT_BUCKET: &str = "wf.wait.bucket";
+/// The severity by which it had its place in the queue.
+pub const PRIORITY: &str = "wf.priority";
 
 // Ours, on the root only: what Jaeger's search is asked for must stand on one span, as text.
 
