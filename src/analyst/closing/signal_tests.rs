@@ -56,7 +56,7 @@ fn quiet() -> Vec<Event> {
 async fn of(events: Vec<Event>) -> Vec<Obstacle> {
     let (_folder, store) = store(events).await;
     let thread = EventId::new("thread");
-    obstacles(store.as_ref(), Watermark(u64::MAX), &[&thread], &BTreeMap::new()).await.expect("it is read")
+    obstacles(store.as_ref(), Watermark(u64::MAX), &[&thread], &BTreeMap::new(), &[]).await.expect("it is read")
 }
 
 async fn assert_stands(events: Vec<Event>, what: &str) {

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use textwrap::{Options, WordSplitter, WrapAlgorithm};
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
 /// A line that has this in it is a command to copy: a line break in it would be copied too.
 const COMMAND: &str = "watchfloor ";
@@ -25,6 +25,7 @@ fn within(text: &str, width: usize) -> String {
         let options = Options::new(width)
             .subsequent_indent(&hanging)
             .break_words(false)
+            .word_separator(WordSeparator::AsciiSpace)
             .word_splitter(WordSplitter::NoHyphenation)
             .wrap_algorithm(WrapAlgorithm::FirstFit);
         textwrap::fill(line, options)
