@@ -187,9 +187,9 @@ fn prior(alert: &Alert, outcomes: Outcomes) -> (f64, Option<Moved>) {
     }
     let judged = (PRIOR_WEIGHT * share + malicious) / (PRIOR_WEIGHT + malicious + harmless);
     let shift = (logit(judged) - logit(share)).clamp(OUTCOMES_LOWER, OUTCOMES_RAISE);
-    // A hair above, so that no rounding makes it closable.
-    let least = declared.min(logit(RoutePolicy::default().close_at()) + 1e-6);
-    let prior = (declared + shift).max(least);
+    // A hair above what may be closed, so that no rounding makes it so.
+    let limit = logit(RoutePolicy::default().close_at()) + 1e-6;
+    let prior = if declared > limit { (declared + shift).max(limit) } else { declared + shift };
     (prior, Some(Moved { outcomes, from: probability(declared), to: probability(prior) }))
 }
 
