@@ -64,7 +64,12 @@ fn the_sample_is_played_and_compared_with_its_label() {
         assert_eq!(case["citations"]["total"], case["citations"]["verified"], "{case}");
         assert_eq!(case["status"] == "on_hold", case["hold_reason"].is_string(), "{case}");
         assert_eq!(case["status"] == "resolved", case["closed_by"] == "machine", "{case}");
+        let history = case["history"].as_array().expect("it was judged");
+        assert_eq!(history.last().map(|stood| &stood["status"]), Some(&case["status"]), "{case}");
+        assert!(history.is_sorted_by_key(|stood| stood["arrived"].as_u64()), "{case}");
+        assert!(history.iter().all(|stood| stood["arrived"].as_u64().is_some_and(|events| events <= 121)), "{case}");
     }
+    assert!(one["steps"].as_u64() > Some(1), "an incident is no single moment: {one}");
     let totals = &report["totals"];
     assert_eq!((&totals["attacks"], &totals["detected"], &totals["missed"]), (&json!(1), &json!(1), &json!(0)));
     assert_eq!(totals["citations"], totals["citations_verified"]);

@@ -172,3 +172,23 @@ fn a_context_that_cannot_be_used_stops_the_command() {
     let arguments = ["triage", support::program::SAMPLE, "--context", &context, "--data", &data];
     run(watchfloor(&arguments)).expect_refusal(&["assets.toml", "line 2", "covers too much"]);
 }
+
+#[test]
+fn a_context_that_was_named_once_is_known_to_later_commands() {
+    let state = State::new();
+    let (data, folder) = (state.path().display().to_string(), state.beside("declared"));
+    std::fs::create_dir(&folder).expect("it is made");
+    std::fs::write(folder.join("assets.toml"), "[[asset]]\nname = 'FIN-22'\nrole = 'server'\n").expect("it is written");
+    let context = folder.display().to_string();
+    let named = ["triage", support::program::SAMPLE, "--context", &context, "--data", &data, "--json"];
+    let report = run(watchfloor(&named)).expect_finished().json();
+    assert!(report["context"].as_str().is_some_and(|from| from.ends_with("declared")), "{report}");
+    let later = run(watchfloor(&["triage", support::program::SAMPLE, "--data", &data])).expect_finished();
+    assert!(later.stdout.contains("context: ") && later.stdout.contains("declared"), "{later:?}");
+    std::fs::remove_dir_all(&folder).expect("it is removed");
+    let gone = ["triage", support::program::SAMPLE, "--data", &data];
+    run(watchfloor(&gone)).expect_refusal(&["declared", "--context", "context.path"]);
+    let comment = ["cases", "comment", "WF-1", "looked into", "--by", "Kim", "--data", &data];
+    run(watchfloor(&comment)).expect_refusal(&["declared", "context.path"]);
+    run(watchfloor(&["cases", "list", "--data", &data])).expect_finished();
+}

@@ -10,6 +10,7 @@ use crate::domain::ids::EvidenceId;
 use crate::domain::route::{Route, Routed};
 use crate::domain::taint;
 use crate::domain::verdict::{Verdict, probability_words};
+use crate::domain::words::{counted, excerpt};
 use crate::tools::answer::{Answer, Answered};
 use crate::tools::coverage::{Covered, KindSeen};
 use crate::tools::process_tree::{Known, Node};
@@ -29,10 +30,7 @@ pub fn quoted(text: &str) -> String {
     let shown = [("http://", "hxxp://"), ("https://", "hxxps://"), ("HTTP://", "HXXP://"), ("HTTPS://", "HXXPS://")]
         .iter()
         .fold(taint::shown(text), |text, (scheme, dead)| defanged(text, scheme, dead));
-    match shown.char_indices().nth(LONGEST_QUOTE) {
-        None => shown,
-        Some((end, _)) => format!("{}…", &shown[..end]),
-    }
+    excerpt(&shown, LONGEST_QUOTE).into_owned()
 }
 
 /// What a batch of calls showed; look-ups that showed only what the case knew (`known`) are counted, not repeated.
@@ -159,17 +157,10 @@ fn search(answered: &Answered, answer: &Answer) -> Option<String> {
                 .iter()
                 .find_map(|name| view.get(name))
                 .map_or_else(String::new, |v| format!(", first `{}`", quoted(v)));
-            format!("{} ({kinds}) on {}{what}", count(answer.header.total, "event"), quoted(&view.host.to_string()))
+            format!("{} ({kinds}) on {}{what}", counted(answer.header.total, "event"), quoted(&view.host.to_string()))
         }
     };
     Some(format!("- {text}{}", ids(answered)))
-}
-
-/// `1 event`, `2 events`.
-#[must_use]
-pub fn count(number: impl Into<u64>, what: &str) -> String {
-    let number = number.into();
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The verdict, standing alone.
@@ -236,7 +227,7 @@ pub fn on_hold(hold: &Hold) -> String {
 
 /// A question is never cut short in its middle by a long name: it gets twice the room of a quote.
 fn quoted_question(text: &str) -> String {
-    taint::shown(text).chars().take(2 * LONGEST_QUOTE).collect()
+    excerpt(&taint::shown(text), 2 * LONGEST_QUOTE).into_owned()
 }
 
 fn capital(text: &str) -> String {

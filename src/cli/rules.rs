@@ -11,8 +11,8 @@ use serde_json::json;
 use super::Verdict;
 use super::say::{complain, say, say_json};
 use crate::detection::read::EventLog;
-use crate::detection::sigma::RuleSet;
 use crate::detection::sigma::explain::Explained;
+use crate::detection::sigma::{Rejected, RuleSet};
 use crate::domain::alert::RuleCard;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, RuleId};
@@ -80,20 +80,32 @@ pub async fn run(command: Command) -> Result<Verdict> {
 /// # Errors
 /// When they cannot be read, or none of them can be used.
 pub fn in_use(from: Option<&Path>) -> Result<RuleSet> {
-    let rules = match from {
-        Some(path) => RuleSet::load(path)?,
-        None => RuleSet::builtin(),
-    };
-    for rejected in rules.rejected() {
-        complain(format!("rule {} is left out: {}", rejected.file, rejected.reason));
-    }
-    if let Some(path) = from.filter(|_| rules.is_empty()) {
+    let Some(path) = from else { return Ok(RuleSet::builtin()) };
+    let rules = RuleSet::load(path)?;
+    usable(&rules, path)?;
+    Ok(rules)
+}
+
+/// Tells what is left out of the rules of a place.
+///
+/// # Errors
+/// When none of them can be used.
+pub fn usable(rules: &RuleSet, path: &Path) -> Result<()> {
+    complain_of(rules.rejected());
+    if rules.is_empty() {
         let path = path.display();
         bail!(
             "none of the rules in `{path}` can be used, so nothing would be detected: mend them, or name others with --rules"
         );
     }
-    Ok(rules)
+    Ok(())
+}
+
+/// Tells which rules are left out, and why.
+pub fn complain_of(rejected: &[Rejected]) {
+    for rejected in rejected {
+        complain(format!("rule {} is left out: {}", rejected.file, rejected.reason));
+    }
 }
 
 fn all_ids(set: &RuleSet) -> Vec<RuleId> {

@@ -12,12 +12,12 @@ use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::say::{complain, say, say_json_line};
-use super::{Common, Verdict, render};
+use super::{Common, Verdict, render, rules};
 use crate::config::Config;
 use crate::detection::clock::ClockOffset;
 use crate::detection::read;
+use crate::detection::sigma::RuleSet;
 use crate::detection::sigma::reload::{LiveRules, Looked};
-use crate::detection::sigma::{Rejected, RuleSet};
 use crate::domain::containment::{Mode, Policy};
 use crate::domain::ids::CaseId;
 use crate::domain::words::counted;
@@ -26,11 +26,12 @@ use crate::floor::baseline::{Baseline, import_baseline};
 use crate::floor::control::Control;
 use crate::floor::faults::{Faults, VARIABLE};
 use crate::floor::import::Watch;
+use crate::floor::ingest::caught_up;
 use crate::floor::live::access::{Access, Credential};
 use crate::floor::live::detector::Detector;
 use crate::floor::live::source::{News, Standing};
 use crate::floor::live::sources::{Inputs, Sources};
-use crate::floor::settling::Settle;
+use crate::floor::settling::{LOOK_AGAIN, Settle};
 use crate::floor::state_folder::StateFolder;
 use crate::floor::tree::{Floor, FloorError};
 use crate::ports::desk::DeskCase;
@@ -70,7 +71,8 @@ pub struct Arguments {
     /// History to compare with: logs or folders of them, stored at the start and not judged
     #[arg(long, value_name = "DIR|FILE", num_args = 1)]
     baseline: Vec<PathBuf>,
-    /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
+    /// What is known of machines and accounts: a folder of TOML files; if left out, the one named last for
+    /// this state folder, or `context` in it
     #[arg(long, value_name = "DIR")]
     context: Option<PathBuf>,
     /// What happens to a proposal to contain a device that passes every check: dry_run denies it, approve asks a
@@ -94,7 +96,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         follow,
         listen,
         no_auth,
-        rules,
+        rules: rules_from,
         baseline,
         context,
         containment,
@@ -108,7 +110,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         true => None,
         false => Some(tokio::task::spawn_blocking(move || read::Inputs::find(&baseline)).await??.logs),
     };
-    let rules = Rules::load(rules.or(config.rules))?;
+    let loaded = Rules::load(rules_from.or(config.rules))?;
     let follow = if follow.is_empty() { config.follow } else { follow };
     let credentials = credentials(config.listen.as_ref())?;
     let address = listen.or(config.listen.map(|listen| listen.address));
@@ -136,17 +138,22 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let mut written = shared.written_cases();
     let mut teller = Teller::new(json, stores.desk.list().await?);
     let floor = Floor::start(shared.clone()).await?;
-    let detector = Arc::new(Detector::new(shared, rules.current()));
+    let detector = Arc::new(Detector::new(shared, loaded.current()));
     detector.recall().await?;
     if let Some(history) = history {
         let stored = import_baseline(detector.shared(), history, ClockOffset::NONE, &Watch::default()).await?;
         teller.tell(&Told::Baseline(stored))?;
     }
     let (sources, mut news) = Sources::start(detector.clone(), Inputs { follow, listen, ..Inputs::default() }).await?;
-    teller.tell(&Told::Started { folder: folder.path().display().to_string(), process: std::process::id() })?;
+    teller.tell(&Told::Started {
+        folder: folder.path().display().to_string(),
+        process: std::process::id(),
+        context: stores.context_from.as_ref().map(|from| from.display().to_string()),
+    })?;
 
     let mut looking = tokio::time::interval(LOOK);
     let mut looks = 0_u32;
+    let mut looking_again = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_AGAIN, LOOK_AGAIN);
     let ended = loop {
         tokio::select! {
             () = signals.next() => break Ok(()),
@@ -165,6 +172,12 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
                 }
                 Err(RecvError::Closed) => {}
             },
+            // What has arrived by now is all there is for now: what waits for information is looked at again.
+            _ = looking_again.tick() => {
+                if let Err(error) = caught_up(detector.shared()).await {
+                    tracing::warn!(%error, "cases that wait for information are looked at again later");
+                }
+            }
             _ = looking.tick() => {
                 looks += 1;
                 // What is refused is kept, and the sources tell why.
@@ -172,7 +185,7 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
                     tracing::warn!(%error, "alerts on several events wait for the journal");
                 }
                 if looks.is_multiple_of(LOOKS_AT_RULES)
-                    && let Some(changed) = rules.changed().await
+                    && let Some(changed) = loaded.changed().await
                 {
                     let count = changed.len();
                     if let Err(error) = detector.change_rules(changed).await {
@@ -231,19 +244,15 @@ enum Place {
 
 impl Rules {
     fn load(from: Option<PathBuf>) -> Result<Self> {
-        let Some(path) = from else {
-            let from = Place::Shipped(Arc::new(RuleSet::builtin()));
-            return Ok(Self { from, told: Mutex::default() });
+        let from = match from {
+            None => Place::Shipped(Arc::new(rules::in_use(None)?)),
+            Some(path) => {
+                let live = LiveRules::open(&path)?;
+                rules::usable(&live.current(), &path)?;
+                Place::Files(Arc::new(live))
+            }
         };
-        let live = LiveRules::open(&path)?;
-        complain_of(live.current().rejected());
-        if live.current().is_empty() {
-            let path = path.display();
-            bail!(
-                "none of the rules in `{path}` can be used, so nothing would be detected: mend them, or name others with --rules"
-            );
-        }
-        Ok(Self { from: Place::Files(Arc::new(live)), told: Mutex::default() })
+        Ok(Self { from, told: Mutex::default() })
     }
 
     fn current(&self) -> Arc<RuleSet> {
@@ -259,13 +268,13 @@ impl Rules {
         let live = live.clone();
         match tokio::task::spawn_blocking(move || live.look()).await.ok()? {
             Ok(Looked::Unchanged) => None,
-            Ok(Looked::Changed(rules)) => {
-                complain_of(rules.rejected());
+            Ok(Looked::Changed(changed)) => {
+                rules::complain_of(changed.rejected());
                 self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
-                Some(rules)
+                Some(changed)
             }
             Ok(Looked::Kept(rejected)) => {
-                complain_of(&rejected);
+                rules::complain_of(&rejected);
                 None
             }
             Err(error) => {
@@ -278,12 +287,6 @@ impl Rules {
                 None
             }
         }
-    }
-}
-
-fn complain_of(rejected: &[Rejected]) {
-    for rejected in rejected {
-        complain(format!("rule {} is left out: {}", rejected.file, rejected.reason));
     }
 }
 
@@ -308,6 +311,8 @@ enum Told {
     Started {
         folder: String,
         process: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        context: Option<String>,
     },
     Source {
         source: String,
@@ -375,7 +380,10 @@ impl Teller {
             return say_json_line(&Line { at: now, told });
         }
         let line = match told {
-            Told::Started { folder, process } => format!("the floor runs on {folder} (process {process})"),
+            Told::Started { folder, process, context } => {
+                let context = context.as_ref().map_or_else(String::new, |from| format!(", context from {from}"));
+                format!("the floor runs on {folder} (process {process}){context}")
+            }
             Told::Source { source, news } => match news {
                 News::Up { what } => format!("{source} is up: {what}"),
                 News::Trouble { why } => format!("{source} cannot deliver: {why}"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use super::progress::Count;
 use super::say::{say, say_json};
 use super::{Verdict, rules};
 use crate::experiment::label::Provenance;
+use crate::experiment::places;
 use crate::experiment::play::play;
 use crate::experiment::scenario::Scenario;
 use crate::experiment::score::ScenarioScore;
@@ -46,6 +47,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let Arguments { folder, rules, only, json } = arguments;
     let scenarios = tokio::task::spawn_blocking(move || Scenario::find(&folder, &only)).await??;
+    tokio::task::spawn_blocking(places::sweep).await?;
     let rules = Arc::new(rules::in_use(rules.as_deref())?);
     let began = Instant::now();
     let progress = Count::of(scenarios.len());
@@ -57,7 +59,13 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         progress.done(&format!("{id}: {}, {:.1} s", scored.outcome.name(), scored.seconds));
         anyhow::Ok(scored)
     }));
-    let mut scored: Vec<ScenarioScore> = played.buffer_unordered(side_by_side).try_collect().await?;
+    let playing = played.buffer_unordered(side_by_side).try_collect();
+    let scored: Result<Vec<ScenarioScore>> = tokio::select! {
+        scored = playing => scored,
+        // Whatever is played is let go, which removes its folder; what is still being written is swept at the next start.
+        _ = tokio::signal::ctrl_c() => bail!("stopped before every scenario was played: nothing was counted"),
+    };
+    let mut scored = scored?;
     drop(progress);
     let seconds = began.elapsed().as_secs_f64();
     scored.sort_by(|one, other| one.id.cmp(&other.id));

@@ -1,7 +1,7 @@
 //! `watchfloor triage FILE|DIR|-…`: logs in, judged cases out.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -55,7 +55,8 @@ pub struct Arguments {
     /// History to compare with: logs as FILE takes them, stored and not judged
     #[arg(long, value_name = "DIR|FILE", num_args = 1)]
     baseline: Vec<PathBuf>,
-    /// What is known of machines and accounts: a folder of TOML files; `context` in the state folder if left out
+    /// What is known of machines and accounts: a folder of TOML files; if left out, the one named last for
+    /// this state folder, or `context` in it
     #[arg(long, value_name = "DIR")]
     context: Option<PathBuf>,
     /// What happens to a proposal to contain a device that passes every check: dry_run denies it, approve asks a person
@@ -135,11 +136,20 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
         for case in &shown {
             threads.push(queries::thread(&stores, case.id).await?);
         }
-        let found = Found { inputs: &inputs, left_out: &left_out, settled: settled.len(), baseline: baseline.as_ref() };
+        let found = Found {
+            inputs: &inputs,
+            left_out: &left_out,
+            settled: settled.len(),
+            baseline: baseline.as_ref(),
+            context: stores.context_from.as_deref(),
+        };
         say_json(&report(&found, clock_offset, rules.len(), &threads))?;
     } else {
         if let Some(baseline) = &baseline {
             say(baseline.says())?;
+        }
+        if let Some(from) = &stores.context_from {
+            say(format!("context: {}", from.display()))?;
         }
         say(summaries(&inputs, clock_offset, rules.len()))?;
         if !settled.is_empty() {
@@ -263,6 +273,8 @@ struct Found<'a> {
     settled: usize,
     /// What was stored beforehand to compare with.
     baseline: Option<&'a Baseline>,
+    /// Where people declared what they know.
+    context: Option<&'a Path>,
 }
 
 fn report(found: &Found, declared: Option<ClockOffset>, rules: usize, cases: &[CaseThread]) -> serde_json::Value {
@@ -298,7 +310,7 @@ fn report(found: &Found, declared: Option<ClockOffset>, rules: usize, cases: &[C
     let left_out: Vec<_> =
         found.left_out.iter().map(|left| json!({"file": left.file, "reason": left.reason.to_string()})).collect();
     json!({
-        "inputs": inputs, "left_out": left_out, "alerts_on_all": found.settled, "baseline": found.baseline, "clock_offset": declared.map(|clock| clock.to_string()),
+        "inputs": inputs, "left_out": left_out, "alerts_on_all": found.settled, "baseline": found.baseline, "context": found.context, "clock_offset": declared.map(|clock| clock.to_string()),
         "rules": rules, "cases": cases,
     })
 }

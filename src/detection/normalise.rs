@@ -36,6 +36,7 @@ use super::clock::ClockOffset;
 use super::damage::{Broken, Fault};
 use crate::domain::event::{Event, Origin};
 use crate::domain::ids::EventId;
+use crate::domain::words::excerpt;
 use crate::knowledge::canonical;
 
 /// A shape of raw records that can be normalised.
@@ -137,7 +138,8 @@ pub fn normalise(record: &Map<String, Value>, origin: Origin, clock: ClockOffset
 fn unknown(record: &Map<String, Value>) -> String {
     let mut keys: Vec<&str> = record.keys().map(String::as_str).collect();
     keys.sort_unstable();
-    let shown: String = keys.join(", ").chars().take(80).collect();
+    let keys = keys.join(", ");
+    let shown = excerpt(&keys, 80);
     format!("an object with the keys {shown}, which is no known log shape")
 }
 

@@ -177,6 +177,8 @@ pub enum ReopenCause {
     },
     /// Alerts that it was judged on turned out to belong to another incident.
     AlertsLeft,
+    /// It waits for information, and more has arrived since it was judged.
+    MoreArrived,
 }
 
 /// A step of the machine, with the ground it is taken on.

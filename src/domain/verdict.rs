@@ -1,10 +1,14 @@
 //! The verdict: a draft that was checked. Benign needs proof, and the proof is part of the type.
 
+mod confidence;
+
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::draft::{Classification, Confidence, Determination, Draft, HumanQuestion, Stance, Unknown, YesNoUnknown};
+use self::confidence::derive_confidence;
+pub use self::confidence::{Coverage, Question, probability_words};
+use super::draft::{Classification, Confidence, Determination, Draft, HumanQuestion, Unknown};
 use super::evidence::{Evidence, Family, Strength, Weight};
 use super::ids::{EventId, EvidenceId};
 
@@ -12,48 +16,7 @@ use super::ids::{EventId, EvidenceId};
 pub const MOST_CITATIONS: usize = 12;
 
 /// Longest headline, in characters.
-const LONGEST_HEADLINE: usize = 140;
-
-/// A playbook's question and its share of the whole.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Question {
-    /// Its id, by which an analyst answers.
-    pub id: &'static str,
-    /// What is asked.
-    pub asks: &'static str,
-    /// Its weight; only the relation to the others matters.
-    pub weight: f64,
-}
-
-/// Share of the playbook's questions that were answered with evidence, from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
-pub struct Coverage(f64);
-
-impl Coverage {
-    /// Answered weight over total weight. An answer counts if it is a yes or a no and cites known evidence.
-    fn of(playbook: &[Question], draft: &Draft, known: &BTreeSet<EvidenceId>) -> Self {
-        let answered = |question: &&Question| {
-            draft.answers.iter().any(|answer| {
-                answer.question == question.id
-                    && answer.answer != YesNoUnknown::Unknown
-                    && !answer.evidence.is_empty()
-                    && answer.evidence.iter().all(|id| known.contains(id))
-            })
-        };
-        let weight = |questions: &mut dyn Iterator<Item = &Question>| {
-            questions.map(|q| q.weight).fold(0.0, |sum, weight| sum + weight)
-        };
-        let total = weight(&mut playbook.iter());
-        Self(if total > 0.0 { weight(&mut playbook.iter().filter(answered)) / total } else { 0.0 })
-    }
-
-    /// The share as a number.
-    #[must_use]
-    pub const fn share(self) -> f64 {
-        self.0
-    }
-}
+pub const LONGEST_HEADLINE: usize = 140;
 
 /// Proof that something harmful was done: at least one strong piece of seen evidence in which behaviour shows.
 /// What other rules said nearby (the family *context*) is no behaviour.
@@ -360,168 +323,5 @@ fn families(evidence: &[Evidence], weight: Weight) -> BTreeSet<Family> {
     evidence.iter().filter(|e| e.weight() == weight).map(Evidence::family).collect()
 }
 
-/// Confidence by rule: High needs two independent families that agree, the best competing story ruled out
-/// with cited evidence and a coverage of 0.8; Medium one strong family or two moderate ones, a coverage of
-/// 0.6 and no contradiction; everything else is Low. An undetermined verdict is always Low.
-fn derive_confidence(draft: &Draft, evidence: &[Evidence], coverage: Coverage) -> Confidence {
-    let side = match draft.classification {
-        Classification::TruePositive => Weight::ForMalicious,
-        Classification::InformationalExpectedActivity | Classification::FalsePositive => Weight::ForBenign,
-        Classification::Undetermined => return Confidence::Low,
-    };
-    let of_strength = |least| {
-        let agreeing = evidence.iter().filter(|e| e.weight() == side && e.strength() >= least);
-        agreeing.map(Evidence::family).collect::<BTreeSet<_>>().len()
-    };
-    let competing_is_malicious = side == Weight::ForBenign;
-    let competing_ruled_out = draft.hypotheses.iter().any(|story| {
-        story.malicious == competing_is_malicious
-            && story.stance == Stance::RuledOut
-            && !story.evidence_against.is_empty()
-    });
-    let consistent = draft.contradictions.is_empty();
-    if of_strength(Strength::Strong) >= 2 && competing_ruled_out && coverage.0 >= 0.8 && consistent {
-        Confidence::High
-    } else if (of_strength(Strength::Strong) >= 1 || of_strength(Strength::Moderate) >= 2)
-        && coverage.0 >= 0.6
-        && consistent
-    {
-        Confidence::Medium
-    } else {
-        Confidence::Low
-    }
-}
-
-/// The probability in words, after the intelligence services' yardstick.
-#[must_use]
-pub fn probability_words(probability: f64) -> &'static str {
-    match probability {
-        p if p < 0.05 => "almost certainly benign",
-        p if p < 0.20 => "malicious unlikely",
-        p if p < 0.50 => "malicious possible",
-        p if p < 0.80 => "malicious likely",
-        p if p < 0.95 => "malicious very likely",
-        _ => "almost certainly malicious",
-    }
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::domain::evidence::tests::{citation, process_event};
-    use crate::domain::evidence::{Quote, VerifiedEvidence};
-
-    pub(crate) fn draft(classification: Classification, probability: f64) -> Draft {
-        Draft {
-            classification,
-            determination: match classification {
-                Classification::TruePositive => Some(Determination::OtherThreat),
-                Classification::InformationalExpectedActivity => Some(Determination::LineOfBusiness),
-                Classification::FalsePositive => Some(Determination::NotMalicious),
-                Classification::Undetermined => None,
-            },
-            malicious_probability: probability,
-            self_reported: None,
-            headline: "A headline".into(),
-            story: "A story.".into(),
-            techniques: vec![],
-            citations: vec![],
-            hypotheses: vec![],
-            answers: vec![],
-            unknowns: vec![],
-            contradictions: vec![],
-            containment: vec![],
-            human_question: (classification == Classification::Undetermined).then(|| HumanQuestion {
-                question: "Is it yours?".into(),
-                options: vec!["yes".into(), "no".into()],
-                default_if_silent: "stays open".into(),
-            }),
-            question_for_receiver: None,
-            would_change: None,
-        }
-    }
-
-    pub(crate) fn seen(field: &str, value: &str, weight: Weight, strength: Strength) -> Evidence {
-        Evidence::Seen(
-            VerifiedEvidence::check(&citation(field, value, weight, strength), &process_event()).expect("a true quote"),
-        )
-    }
-
-    pub(crate) fn judged(draft: Draft, evidence: Vec<Evidence>) -> Result<Verdict, Vec<Rejection>> {
-        Verdict::judge(draft, evidence, &BTreeSet::from([EvidenceId::new(1)]), &[])
-    }
-
-    pub(crate) fn harm() -> Evidence {
-        seen("winlog.event_data.CommandLine", "MiniDump", Weight::ForMalicious, Strength::Strong)
-    }
-
-    pub(crate) fn harmless() -> Evidence {
-        seen("winlog.event_data.IntegrityLevel", "High", Weight::ForBenign, Strength::Strong)
-    }
-
-    #[test]
-    fn benign_needs_proof_the_author_could_not_write() {
-        for class in [Classification::FalsePositive, Classification::InformationalExpectedActivity] {
-            let own_words = seen("winlog.event_data.CommandLine", "rundll32", Weight::ForBenign, Strength::Decisive);
-            let weak = seen("winlog.event_data.IntegrityLevel", "High", Weight::ForBenign, Strength::Moderate);
-            for evidence in [vec![own_words], vec![weak], vec![harm()]] {
-                assert_eq!(judged(draft(class, 0.01), evidence), Err(vec![Rejection::NoBenignProof]));
-            }
-            assert!(judged(draft(class, 0.01), vec![harmless()]).is_ok());
-        }
-    }
-
-    #[test]
-    fn a_true_positive_needs_behaviour() {
-        let label = seen("rule.name", "T1003", Weight::ForMalicious, Strength::Decisive);
-        assert_eq!(judged(draft(Classification::TruePositive, 0.9), vec![label]), Err(vec![Rejection::NoProofOfHarm]));
-        let mut nearby =
-            citation("winlog.event_data.CommandLine", "MiniDump", Weight::ForMalicious, Strength::Decisive);
-        nearby.family = Family::Context;
-        let nearby = Evidence::Seen(VerifiedEvidence::check(&nearby, &process_event()).expect("a true quote"));
-        assert_eq!(judged(draft(Classification::TruePositive, 0.9), vec![nearby]), Err(vec![Rejection::NoProofOfHarm]));
-        assert!(judged(draft(Classification::TruePositive, 0.9), vec![harm()]).is_ok());
-    }
-
-    #[test]
-    fn contradictory_drafts_are_rejected_with_every_reason() {
-        let mut wrong = draft(Classification::TruePositive, 0.2);
-        wrong.determination = Some(Determination::NotMalicious);
-        let reasons = judged(wrong, vec![]).expect_err("it contradicts itself");
-        assert_eq!(reasons.len(), 3, "{reasons:?}");
-        assert!(judged(draft(Classification::Undetermined, f64::NAN), vec![harm()]).is_err());
-    }
-
-    #[test]
-    fn confidence_is_derived_and_the_analysts_word_is_ignored() {
-        let mut boastful = draft(Classification::TruePositive, 0.99);
-        boastful.self_reported = Some(Confidence::High);
-        let verdict = judged(boastful, vec![harm()]).expect("it stands");
-        assert_eq!(verdict.confidence(), Confidence::Low, "coverage is nil");
-    }
-
-    #[test]
-    fn coverage_counts_only_answers_with_known_evidence() {
-        let playbook = [Question { id: "q1", asks: "?", weight: 3.0 }, Question { id: "q2", asks: "?", weight: 1.0 }];
-        let mut draft = draft(Classification::Undetermined, 0.3);
-        let answer = |question: &str, evidence: u32| crate::domain::draft::Answer {
-            question: question.into(),
-            answer: YesNoUnknown::Yes,
-            evidence: vec![EvidenceId::new(evidence)],
-            why_unknown: None,
-        };
-        draft.answers = vec![answer("q1", 1), answer("q2", 9)];
-        let known = BTreeSet::from([EvidenceId::new(1)]);
-        let verdict = Verdict::judge(draft, vec![harm()], &known, &playbook).expect("it stands");
-        assert!((verdict.coverage().share() - 0.75).abs() < 1e-9);
-    }
-
-    #[test]
-    fn quotes_are_what_the_type_promises() {
-        let Evidence::Seen(evidence) = harm() else { unreachable!("it was seen") };
-        assert_eq!(
-            evidence.quotes(),
-            [Quote { field: "winlog.event_data.CommandLine".into(), value: "MiniDump".into() }]
-        );
-    }
-}
+pub(crate) mod tests;

@@ -110,6 +110,7 @@ struct Expected {
     must_cite: Vec<String>,
     #[serde(deserialize_with = "null_is_default")]
     noise: Noise,
+    closable: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -196,6 +197,13 @@ impl Label {
     #[must_use]
     pub fn must_cite(&self) -> &[String] {
         &self.expected.must_cite
+    }
+
+    /// A machine may close the scenario's cases on proof, or may not; nothing where the label does not say. It is the
+    /// label that says so and never the floor: one that left every close to people would have nothing to close.
+    #[must_use]
+    pub const fn closable(&self) -> Option<bool> {
+        self.expected.closable
     }
 
     /// What has to be added to the log's own times to get UTC.

@@ -1,8 +1,8 @@
-//! Plays a scenario: a floor of its own on a fresh folder takes its log in as it arrived, and comes to rest.
+//! Plays a scenario: a floor of its own on a fresh folder takes its log in as it arrived, and judges as it comes.
 //!
-//! The log's order is the order of arrival. The floor judges once the log has ended, as `triage` does: a decision rests
-//! on what had arrived by then and on nothing else, and nothing is known of other scenarios. Clearings at the edges
-//! of the log are taken out first ([`super::edges`]).
+//! A decision rests on what had arrived by then and on nothing else ([`super::replay`]), and nothing is known of other
+//! scenarios. How cases ended is what counts, but for closes and isolations, which count whenever they happened.
+//! Clearings at the edges of the log are taken out first ([`super::edges`]).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use super::citations::{self, Claim};
 use super::edges::Edges;
+use super::history::History;
+use super::places;
+use super::replay::{Replayed, replay};
 use super::reread::RereadError;
 use super::scenario::Scenario;
 use super::score::{AlertRef, CaseScore, Citations, ClosedBy, Played, ProposalScore, ScenarioScore};
@@ -24,15 +27,16 @@ use crate::domain::ids::{AlertId, EventId};
 use crate::domain::route::Tier;
 use crate::floor::assembly::{AssemblyError, Stores, assemble};
 use crate::floor::faults::Faults;
-use crate::floor::held_back::settle;
-use crate::floor::import::{ImportError, Imported, Watch, import_all};
-use crate::floor::ingest::{IngestError, caught_up};
+use crate::floor::import::{ImportError, Watch, import_all};
+use crate::floor::ingest::IngestError;
 use crate::floor::queries::{self, QueryError};
+use crate::floor::settling::Settle;
 use crate::floor::shared::Shared;
 use crate::floor::state_folder::{FolderError, StateFolder};
 use crate::floor::tree::{Floor, FloorError};
 use crate::journal::case_stream::CaseStream;
 use crate::ports::desk::DeskCase;
+use crate::ports::events::Watermark;
 use crate::ports::journal::JournalError;
 use crate::ports::storage::StorageError;
 use crate::scenarios;
@@ -91,35 +95,25 @@ pub async fn play(scenario: &Scenario, rules: &Arc<RuleSet>) -> Result<ScenarioS
         true => HashSet::new(),
         false => clearings(scenario.events.clone(), clock).await?,
     };
-    let place = tempfile::Builder::new().prefix("watchfloor-score-").tempdir().map_err(PlayError::Temporary)?;
-    let scenario = &furnished(scenario, place.path()).await?;
+    let place = places::new().map_err(PlayError::Temporary)?;
     let folder = StateFolder::take(place.path())?;
+    let scenario = &furnished(scenario, place.path()).await?;
     let stores = Stores::open(folder.path(), &Faults::default())?.with_context(folder.path(), None)?;
     let shared = assemble(&folder, stores.clone(), Faults::default()).await?;
     import_baseline(&shared, scenario, clock).await?;
 
-    let inputs = inputs(scenario.events.clone(), clearings).await?;
+    let before = stores.events.watermark().await?;
     let began = Instant::now();
+    // Steps say when: whatever has arrived at the end of one is judged at once.
+    shared.judge_once_settled(Settle::AT_ONCE);
     let floor = Floor::start(shared.clone()).await?;
-    let mut detector = Detector::new(rules.clone());
-    let imported = import_all(&shared, inputs, clock, &mut detector, &Watch::default()).await?;
-    let settled = settle(&shared, &mut detector).await?;
-    caught_up(&shared).await?;
-    let rest = floor.at_rest().await;
+    let replayed = replay(&floor, scenario.events.clone(), (clock, clearings), rules).await;
     let seconds = began.elapsed().as_secs_f64();
     floor.stop().await;
-    rest?;
+    let Replayed { events, skipped, alerts, steps } = replayed?;
 
-    let mut alerts: HashSet<AlertId> = settled.into_iter().collect();
-    alerts.extend(imported.iter().flat_map(|(_, imported)| imported.alerts.iter().cloned()));
-    let broken = |imported: &Imported| imported.damage.broken().values().map(|tally| tally.count).sum::<u64>();
-    let played = Played {
-        events: imported.iter().map(|(_, imported)| imported.events).sum(),
-        skipped: imported.iter().map(|(_, imported)| broken(imported)).sum(),
-        alerts: alerts.len() as u64,
-        cases: cases(scenario, &stores, &shared).await?,
-        seconds,
-    };
+    let (cases, merged) = cases(scenario, &stores, &shared, before).await?;
+    let played = Played { events, skipped, alerts: alerts.len() as u64, steps, cases, merged, seconds };
     drop((shared, stores));
     // What was stored can be large, and removing it takes a while. Should it fail, the system tidies up its own folder.
     let _ = tokio::task::spawn_blocking(move || drop((folder, place))).await;
@@ -138,10 +132,9 @@ async fn clearings(files: Vec<PathBuf>, clock: ClockOffset) -> Result<HashSet<Ev
     tokio::task::spawn_blocking(look).await.map_err(|_| PlayError::Ending)?
 }
 
-/// Opens the logs without these events.
-async fn inputs(files: Vec<PathBuf>, without: HashSet<EventId>) -> Result<Vec<Input>, PlayError> {
-    let without = Arc::new(without);
-    let open = move || files.iter().map(|file| Ok(EventLog::open(file)?.without(without.clone()).into())).collect();
+/// Opens logs.
+async fn inputs(files: Vec<PathBuf>) -> Result<Vec<Input>, PlayError> {
+    let open = move || files.iter().map(|file| Ok(EventLog::open(file)?.into())).collect();
     tokio::task::spawn_blocking(open).await.map_err(|_| PlayError::Ending)?
 }
 
@@ -161,19 +154,26 @@ async fn import_baseline(shared: &Arc<Shared>, scenario: &Scenario, clock: Clock
     if scenario.baseline.is_empty() {
         return Ok(());
     }
-    let inputs = inputs(scenario.baseline.clone(), HashSet::new()).await?;
+    let inputs = inputs(scenario.baseline.clone()).await?;
     let mut detector = Detector::new(Arc::new(RuleSet::none()));
     import_all(shared, inputs, clock, &mut detector, &Watch::default()).await?;
     Ok(())
 }
 
-/// The cases as they ended, with their citations looked up in the logs.
-async fn cases(scenario: &Scenario, stores: &Stores, shared: &Shared) -> Result<Vec<CaseScore>, PlayError> {
-    let (mut cases, mut claims) = (Vec::new(), Vec::new());
+/// The cases as they ended, with their citations looked up in the logs; and those that became part of another.
+async fn cases(
+    scenario: &Scenario,
+    stores: &Stores,
+    shared: &Shared,
+    before: Watermark,
+) -> Result<(Vec<CaseScore>, Vec<CaseScore>), PlayError> {
+    let (mut cases, mut merged, mut claims) = (Vec::new(), Vec::new(), Vec::new());
     for case in queries::cases(stores).await? {
-        if case.state.status != Status::Merged {
+        if case.state.status == Status::Merged {
+            merged.push(ended(stores, shared, case, before).await?);
+        } else {
             claims.push(claims_of(stores, &case).await?);
-            cases.push(ended(stores, shared, case).await?);
+            cases.push(ended(stores, shared, case, before).await?);
         }
     }
     let logs: Vec<PathBuf> = scenario.events.iter().chain(&scenario.baseline).cloned().collect();
@@ -181,7 +181,7 @@ async fn cases(scenario: &Scenario, stores: &Stores, shared: &Shared) -> Result<
     for (case, (citations, unverified)) in cases.iter_mut().zip(looked.await.map_err(|_| PlayError::Ending)??) {
         (case.citations, case.unverified) = (citations, unverified);
     }
-    Ok(cases)
+    Ok((cases, merged))
 }
 
 /// What a case's verdict cites. Of a cited event the store is asked only where it was read.
@@ -204,12 +204,10 @@ fn evidence(case: &DeskCase) -> &[Value] {
     items.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// A case as it ended, its citations not looked up yet.
-async fn ended(stores: &Stores, shared: &Shared, case: DeskCase) -> Result<CaseScore, PlayError> {
-    let stream = CaseStream::open(stores.journal.clone(), case.id, None).await?;
-    let log = stream.log();
+/// Alerts, and what tells each from others.
+async fn alert_refs(stores: &Stores, shared: &Shared, alerts: &[AlertId]) -> Result<Vec<AlertRef>, PlayError> {
     let mut alert_refs = Vec::new();
-    for alert in shared.alerts.get(&log.alerts) {
+    for alert in shared.alerts.get(alerts) {
         let event = stores.events.get(&alert.event).await?;
         alert_refs.push(AlertRef {
             rule_id: alert.rule.id.clone(),
@@ -219,6 +217,19 @@ async fn ended(stores: &Stores, shared: &Shared, case: DeskCase) -> Result<CaseS
             title: alert.rule.title.clone(),
             kind: alert.event_kind.clone(),
         });
+    }
+    Ok(alert_refs)
+}
+
+/// A case as it ended, its citations not looked up yet.
+async fn ended(stores: &Stores, shared: &Shared, case: DeskCase, before: Watermark) -> Result<CaseScore, PlayError> {
+    let stream = CaseStream::open(stores.journal.clone(), case.id, None).await?;
+    let log = stream.log();
+    let alert_refs = alert_refs(stores, shared, &log.alerts).await?;
+    let History { stood, closed_on } = History::of(stores.journal.as_ref(), case.id, before).await?;
+    let mut closes = Vec::new();
+    for alerts in &closed_on {
+        closes.push(self::alert_refs(stores, shared, alerts).await?);
     }
     let judged = log.judged();
     let said = |name: &str| case.state.verdict.as_ref().and_then(|verdict| verdict.get(name));
@@ -261,6 +272,8 @@ async fn ended(stores: &Stores, shared: &Shared, case: DeskCase) -> Result<CaseS
         closed_by: matches!(case.state.status, Status::Resolved | Status::Closed).then_some(ClosedBy::Machine),
         proposals: proposals.collect(),
         citations: Citations::default(),
+        history: stood,
+        closes,
         evidence: quoted.collect(),
         unverified: vec![],
     })

@@ -1,6 +1,7 @@
 //! What a floor made of one scenario, compared with its label.
 //!
-//! Everything here is a function of the label and of the cases as they ended. The names of the fields are those of
+//! Everything here is a function of the label and of the cases: as they ended, but for closes by machine and wishes to
+//! isolate, which count at whatever step of the replay they happened. The names of the fields are those of
 //! `watchfloor score --json`.
 
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::history::{Stood, changes};
 use super::label::{Kind, Label, Provenance, Raised};
 use crate::domain::case::{HoldCause, HoldQueue, Status};
 use crate::domain::containment::Action;
@@ -102,6 +104,11 @@ pub struct CaseScore {
     pub proposals: Vec<ProposalScore>,
     /// Its verdict's citations.
     pub citations: Citations,
+    /// Every verdict it ended in on the way, the standing one last.
+    pub history: Vec<Stood>,
+    /// Its alerts at each time a machine closed it, reopened later or not.
+    #[serde(skip)]
+    pub closes: Vec<Vec<AlertRef>>,
     /// What each piece of its verdict's evidence quotes, in the verdict's order.
     #[serde(skip)]
     pub evidence: Vec<String>,
@@ -111,19 +118,18 @@ pub struct CaseScore {
 }
 
 impl CaseScore {
-    /// The floor itself ended it.
-    #[must_use]
-    pub fn is_closed_by_machine(&self) -> bool {
-        self.closed_by == Some(ClosedBy::Machine)
-    }
-
     fn is_true_positive(&self) -> bool {
         self.classification == Some(Classification::TruePositive)
     }
 
     fn touches(&self, hosts: &BTreeSet<HostName>) -> bool {
-        self.alert_refs.iter().any(|alert| hosts.contains(&alert.host))
+        touch(&self.alert_refs, hosts)
     }
+}
+
+/// Some of these alerts are on one of these machines.
+fn touch(alerts: &[AlertRef], hosts: &BTreeSet<HostName>) -> bool {
+    alerts.iter().any(|alert| hosts.contains(&alert.host))
 }
 
 /// What became of a scenario.
@@ -185,8 +191,12 @@ pub struct Played {
     pub skipped: u64,
     /// Alerts raised.
     pub alerts: u64,
+    /// Steps at whose end something was judged.
+    pub steps: u64,
     /// The cases, without those that became part of another.
     pub cases: Vec<CaseScore>,
+    /// Those that became part of another: what was done with them before counts.
+    pub merged: Vec<CaseScore>,
     /// How long the floor took, from the first event to rest.
     pub seconds: f64,
 }
@@ -206,11 +216,16 @@ pub struct ScenarioScore {
     pub skipped: u64,
     /// Alerts raised.
     pub alerts: u64,
+    /// Steps of the replay at whose end something was judged.
+    pub steps: u64,
+    /// How often a verdict was another than the one before it.
+    pub changed_verdicts: u64,
     /// Its cases.
     pub cases: Vec<CaseScore>,
     /// What became of it.
     pub outcome: Outcome,
-    /// Cases on the incident's machines that the floor ended itself, though the label does not call them noise.
+    /// Cases on the incident's machines that the floor ended itself, though the label does not call them noise: at any
+    /// step, whatever became of them later.
     pub wrong_closes: u64,
     /// Isolations.
     pub isolations: Isolations,
@@ -226,6 +241,12 @@ pub struct ScenarioScore {
     /// Cases of the incident: those on its machines that are not noise alone.
     #[serde(skip)]
     pub incident_cases: Vec<CaseId>,
+    /// The cases that were wrongly closed.
+    #[serde(skip)]
+    pub wrongly_closed: Vec<CaseId>,
+    /// The label says that a machine may close its cases, or that it may not; nothing if it does not say.
+    #[serde(skip)]
+    pub closable: Option<bool>,
     /// What it is.
     #[serde(skip)]
     pub is: Kind,
@@ -235,7 +256,7 @@ impl ScenarioScore {
     /// Compares what was played with its label.
     #[must_use]
     pub fn of(label: &Label, played: Played) -> Self {
-        let Played { events, skipped, alerts, cases, seconds } = played;
+        let Played { events, skipped, alerts, steps, cases, merged, seconds } = played;
         let incident = label.incident_hosts();
         let concerned: Vec<&CaseScore> =
             cases.iter().filter(|case| incident.is_empty() || case.touches(&incident)).collect();
@@ -244,7 +265,7 @@ impl ScenarioScore {
         } else {
             vec![]
         };
-        let is_wrong_close = |case: &&&CaseScore| case.is_closed_by_machine();
+        let wrongly_closed = wrongly_closed(label, &incident, cases.iter().chain(&merged));
         let (bystander_alerts, bystander_alerts_joined) = bystanders(label, &incident, &cases);
         Self {
             id: label.id.clone(),
@@ -253,9 +274,13 @@ impl ScenarioScore {
             events,
             skipped,
             alerts,
+            steps,
+            changed_verdicts: cases.iter().map(|case| changes(&case.history)).sum(),
             outcome: outcome(label.kind, alerts, &cases, &concerned),
-            wrong_closes: of_incident.iter().filter(is_wrong_close).count() as u64,
-            isolations: isolations(label, &cases),
+            wrong_closes: wrongly_closed.len() as u64,
+            wrongly_closed,
+            closable: label.closable(),
+            isolations: isolations(label, cases.iter().chain(&merged)),
             bystander_alerts_joined,
             must_cite: must_cite(label, &concerned),
             seconds,
@@ -269,10 +294,29 @@ impl ScenarioScore {
 
 /// Every alert of the case is noise by the label's word.
 fn is_noise(label: &Label, case: &CaseScore) -> bool {
+    are_noise(label, &case.alert_refs)
+}
+
+fn are_noise(label: &Label, alerts: &[AlertRef]) -> bool {
     let is_noise = |alert: &AlertRef| {
         label.is_noise(Raised { rule: alert.rule_id.as_str(), title: &alert.title, kind: &alert.kind })
     };
-    !case.alert_refs.is_empty() && case.alert_refs.iter().all(is_noise)
+    !alerts.is_empty() && alerts.iter().all(is_noise)
+}
+
+/// The cases of an attack that a machine closed at some step, on alerts that concern the incident then and are not
+/// noise alone.
+fn wrongly_closed<'a>(
+    label: &Label,
+    incident: &BTreeSet<HostName>,
+    cases: impl Iterator<Item = &'a CaseScore>,
+) -> Vec<CaseId> {
+    if !label.kind.is_attack() {
+        return vec![];
+    }
+    let is_wrong =
+        |alerts: &Vec<AlertRef>| (incident.is_empty() || touch(alerts, incident)) && !are_noise(label, alerts);
+    cases.filter(|case| case.closes.iter().any(is_wrong)).map(|case| case.id).collect()
 }
 
 /// `concerned` are the cases on the incident's machines.
@@ -305,9 +349,10 @@ fn outcome(kind: Kind, alerts: u64, cases: &[CaseScore], concerned: &[&CaseScore
     }
 }
 
-fn isolations(label: &Label, cases: &[CaseScore]) -> Isolations {
+/// What was asked for at any step: a wish is put on record once and stays there.
+fn isolations<'a>(label: &Label, cases: impl Iterator<Item = &'a CaseScore>) -> Isolations {
     let wanted = label.isolate();
-    let asked = cases.iter().flat_map(|case| &case.proposals).filter(|asked| asked.action == Action::IsolateDevice);
+    let asked = cases.flat_map(|case| &case.proposals).filter(|asked| asked.action == Action::IsolateDevice);
     let hosts: BTreeSet<&HostName> = asked.map(|asked| &asked.host).collect();
     let is_right = |host: &HostName| wanted.contains(host) && !label.must_not_isolate(host);
     Isolations {

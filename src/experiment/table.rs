@@ -4,9 +4,10 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::interval::Share;
 use super::label::Provenance;
-use super::score::{Outcome, ScenarioScore};
+use super::score::{CaseScore, Outcome, ScenarioScore};
 use super::totals::Totals;
 use crate::domain::case::{HoldQueue, Status};
+use crate::domain::ids::CaseId;
 use crate::domain::taint;
 
 /// So many citations that are not true are shown one by one.
@@ -64,7 +65,8 @@ fn figures(totals: &Totals) -> String {
         Provenance::Recorded => "recorded, not written",
         Provenance::Written => "written, not recorded",
     };
-    let closable = totals.benign_cases - totals.benign_mandatory_human;
+    let closable =
+        of(totals.benign_closable_resolved, totals.benign_closable).told("cases that may be closed by label");
     let holds = totals.needs_decision + totals.needs_information;
     let skill = |skill: Option<f64>| skill.map_or_else(|| "–".to_owned(), |skill| format!("{skill:.2}"));
     let isolations = totals.isolations;
@@ -82,12 +84,13 @@ fn figures(totals: &Totals) -> String {
         format!("held for a person   {}", of(totals.held, totals.attacks_with_alerts)),
         format!("wrong closes        {}", of(totals.wrong_closes, totals.incident_cases).told("cases of incidents")),
         format!(
-            "benign resolved     {}; {} more reserved for a person, {} held, {} called a threat",
-            of(totals.benign_resolved, closable).told("cases that a machine may close"),
+            "benign resolved     {}; {} reserved for a person, {} held, {} called a threat",
+            of(totals.benign_resolved, totals.benign_cases).told("benign cases"),
             totals.benign_mandatory_human,
             totals.benign_held,
             totals.benign_escalated
         ),
+        format!("closable resolved   {closable}"),
         format!("on hold             {}", of(holds, totals.cases).told("cases")),
         format!("  needs a decision  {}", of(totals.needs_decision, totals.cases).told("cases")),
         format!("  needs information {}", of(totals.needs_information, totals.cases).told("cases")),
@@ -119,6 +122,10 @@ fn figures(totals: &Totals) -> String {
             skill(totals.brier_skill.benign)
         ),
         format!("events              {}, {:.0} a second", totals.events, totals.events_per_second),
+        format!(
+            "judged as it came   in {} steps; a verdict changed {} times, and a close counts as wrong at any of them",
+            totals.steps, totals.changed_verdicts
+        ),
     ];
     lines.push(String::new());
     lines.join("\n")
@@ -132,9 +139,14 @@ fn troubles(scored: &[&ScenarioScore]) -> String {
         if one.outcome == Outcome::Missed {
             lines.push(format!("missed: {id}"));
         }
-        let wrong =
-            one.cases.iter().filter(|case| case.is_closed_by_machine() && one.incident_cases.contains(&case.id));
-        lines.extend(wrong.map(|case| format!("wrong close: {id} {}", case.id)));
+        let stands = |wrong: &CaseId| {
+            let closed = |case: &CaseScore| matches!(case.status, Status::Resolved | Status::Closed);
+            one.cases.iter().any(|case| case.id == *wrong && closed(case))
+        };
+        lines.extend(one.wrongly_closed.iter().map(|case| match stands(case) {
+            true => format!("wrong close: {id} {case}"),
+            false => format!("wrong close: {id} {case}, taken back later"),
+        }));
         if one.isolations.wrong > 0 {
             lines.push(format!("wrong isolations: {id} {}", one.isolations.wrong));
         }

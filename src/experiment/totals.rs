@@ -33,7 +33,7 @@ pub struct Totals {
     pub held: u64,
     /// Of those, neither.
     pub missed: u64,
-    /// Cases of an incident that the floor ended itself.
+    /// Cases of an incident that the floor ended itself, at any step of a replay.
     pub wrong_closes: u64,
     /// Cases of benign scenarios: each is one of the next four.
     pub benign_cases: u64,
@@ -45,6 +45,14 @@ pub struct Totals {
     pub benign_held: u64,
     /// Called a true positive.
     pub benign_escalated: u64,
+    /// Cases of benign scenarios whose label says that a machine may close them.
+    pub benign_closable: u64,
+    /// Those of them that it closed.
+    pub benign_closable_resolved: u64,
+    /// Steps of all replays at whose end something was judged.
+    pub steps: u64,
+    /// How often a verdict was another than the one before it.
+    pub changed_verdicts: u64,
     /// Alerts of bystanders of attacks.
     pub bystander_alerts: u64,
     /// Those of them in a case of the incident.
@@ -94,6 +102,8 @@ impl Totals {
         let benign = scored.iter().filter(|one| one.is == Kind::Benign).flat_map(|one| &one.cases);
         let benign: Vec<Ended> = benign.map(Ended::of).collect();
         let benign_as = |what: Ended| benign.iter().filter(|ended| **ended == what).count() as u64;
+        let closable = scored.iter().filter(|one| one.is == Kind::Benign && one.closable == Some(true));
+        let closable: Vec<Ended> = closable.flat_map(|one| &one.cases).map(Ended::of).collect();
         let waits = |queue| cases().filter(|case| case.hold_reason == Some(queue)).count() as u64;
         let sum = |of: fn(&ScenarioScore) -> u64| scored.iter().map(|one| of(one)).sum::<u64>();
         let incidents: Vec<usize> =
@@ -113,6 +123,10 @@ impl Totals {
             benign_mandatory_human: benign_as(Ended::MandatoryHuman),
             benign_held: benign_as(Ended::Held),
             benign_escalated: benign_as(Ended::Escalated),
+            benign_closable: closable.len() as u64,
+            benign_closable_resolved: closable.iter().filter(|ended| **ended == Ended::Resolved).count() as u64,
+            steps: sum(|one| one.steps),
+            changed_verdicts: sum(|one| one.changed_verdicts),
             bystander_alerts: sum(|one| one.bystander_alerts),
             bystander_alerts_joined: sum(|one| one.bystander_alerts_joined),
             isolations: Isolations {
@@ -235,7 +249,21 @@ mod tests {
             totals.benign_escalated,
         ];
         assert_eq!(counted, [5, 1, 1, 2, 1]);
+        assert_eq!(totals.benign_closable, 0, "the label does not say");
         assert!(totals.is_clean(), "a false alarm is no reason for another exit code");
+    }
+
+    #[test]
+    fn what_a_machine_may_close_is_what_the_label_says_and_not_what_the_floor_left_to_people() {
+        let scored = |label: &str| {
+            let reserved = case(2, &["a"]).held(HoldCause::PolicyRequiresHuman);
+            let scored = [scenario(label, vec![case(1, &["a"]).resolved(), reserved])];
+            let totals = Totals::of(&scored, Provenance::Recorded, 1.0).expect("a recording");
+            (totals.benign_closable, totals.benign_closable_resolved)
+        };
+        assert_eq!(scored(r#"{"id":"a","kind":"benign","expected":{"closable":true}}"#), (2, 1));
+        assert_eq!(scored(r#"{"id":"a","kind":"benign","expected":{"closable":false}}"#), (0, 0));
+        assert_eq!(scored(r#"{"id":"a","kind":"benign","expected":{"closable":null}}"#), (0, 0));
     }
 
     #[test]

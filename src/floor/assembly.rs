@@ -1,8 +1,9 @@
 //! Assembly: the one place that names adapters and puts a floor together.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::context_place::{self, ContextPlace, NoteError};
 use super::faults::{AbortingJournal, Faults};
 use super::gatekeeper::Hands;
 use super::shared::Shared;
@@ -29,9 +30,6 @@ use crate::tools::door::Door;
 use crate::tools::registry::Registry;
 use crate::tools::surroundings::Surroundings;
 
-/// The folder of context files within a state folder.
-const CONTEXT: &str = "context";
-
 /// The stores of a state folder, open.
 #[derive(Clone)]
 pub struct Stores {
@@ -43,6 +41,8 @@ pub struct Stores {
     pub desk: Arc<dyn CaseDesk>,
     /// What people declared of their machines and accounts.
     pub context: Arc<Context>,
+    /// Where they declared it; nothing if they declared nothing.
+    pub context_from: Option<PathBuf>,
     /// The EDR's devices.
     pub devices: Arc<dyn Devices>,
     /// What acts on them. Only the gatekeeper can use it.
@@ -64,18 +64,31 @@ impl Stores {
         let events: Arc<dyn EventStore> = Arc::new(EmbeddedEvents::open_within(folder, limits)?);
         let desk = Arc::new(EmbeddedDesk::open_within(folder, limits)?);
         let edr = Arc::new(EmbeddedEdr::open_within(folder, limits, events.clone(), Arc::new(SystemClock))?);
-        Ok(Self { journal, events, desk, context: Arc::default(), devices: edr.clone(), hands: Hands::new(edr) })
+        let (context, context_from) = (Arc::default(), None);
+        Ok(Self { journal, events, desk, context, context_from, devices: edr.clone(), hands: Hands::new(edr) })
     }
 
-    /// The same stores, with the context of a folder that somebody named; else of the state folder, if it has one.
+    /// The same stores, with the context of the state folder ([`ContextPlace`]): of the place that is named now,
+    /// was named last, or lies within it.
     ///
     /// # Errors
-    /// When a file of it cannot be read or used.
+    /// When a file of it cannot be read or used, or the place that was named is gone.
     pub fn with_context(mut self, state: &Path, named: Option<&Path>) -> Result<Self, AssemblyError> {
-        let context = match named {
-            Some(folder) => context_files::read(folder, true)?,
-            None => context_files::read(&state.join(CONTEXT), false)?,
-        };
+        let place = ContextPlace::of(state, named)?;
+        let context = context_files::read(place.folder(), place.must_exist()).map_err(|source| match &place {
+            ContextPlace::Remembered(folder) => AssemblyError::ContextGone {
+                path: folder.display().to_string(),
+                note: context_place::note(state).display().to_string(),
+                source,
+            },
+            ContextPlace::Named(_) | ContextPlace::Within(_) => AssemblyError::Context(source),
+        })?;
+        place.remember(state)?;
+        let is_somewhere = place.must_exist() || !context.is_empty();
+        self.context_from = is_somewhere.then(|| match &place {
+            ContextPlace::Named(folder) => std::fs::canonicalize(folder).unwrap_or_else(|_| folder.clone()),
+            ContextPlace::Remembered(folder) | ContextPlace::Within(folder) => folder.clone(),
+        });
         self.context = Arc::new(context);
         Ok(self)
     }
@@ -93,6 +106,21 @@ pub enum AssemblyError {
     /// What people say of their machines and accounts cannot be used.
     #[error(transparent)]
     Context(#[from] ContextError),
+    /// The context that was named before is gone, or cannot be used any more.
+    #[error(
+        "the context of this state folder was named as {path} before: {source}. Bring it back, mend it or name another with --context; to go on without, remove {note}"
+    )]
+    ContextGone {
+        /// The place.
+        path: String,
+        /// Where it is written down.
+        note: String,
+        /// What is wrong with it.
+        source: ContextError,
+    },
+    /// Where the context lies could not be written down or read.
+    #[error(transparent)]
+    ContextNote(#[from] NoteError),
 }
 
 /// A floor's shared parts, with the built-in analyst at both tiers.
@@ -118,11 +146,12 @@ pub async fn assemble_with(
     tier1: Arc<dyn Analyst>,
     tier2: Arc<dyn Analyst>,
 ) -> Result<Arc<Shared>, AssemblyError> {
-    let Stores { journal, events, desk, context, devices, hands } = stores;
+    let Stores { journal, events, desk, context, context_from: _, devices, hands } = stores;
     let alerts = Arc::new(AlertLog::open(journal.clone()).await?);
     let registry = Registry::of(Surroundings {
         context: context.clone(),
         alerts: Some(alerts.clone()),
+        journal: Some(journal.clone()),
         devices: Some(devices.clone()),
         desk: Some(desk.clone()),
     });

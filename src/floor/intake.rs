@@ -23,10 +23,12 @@ use crate::journal::case_stream::{Batch, CaseStream, cases};
 use crate::journal::desired;
 use crate::journal::effects::comment;
 use crate::journal::entry::CaseEntry;
+use crate::ports::events::Watermark;
 use crate::ports::journal::{JournalError, Queue, QueueChange};
 
 mod grouped;
 mod people;
+mod second_look;
 mod telling;
 
 /// How intake signs.
@@ -152,14 +154,14 @@ impl State {
             tracing::error!(%damage, "an alert was lost from the journal: import its log again");
         }
         // A source that has delivered more since was not done: only what nothing follows means "all is here".
-        let (mut read, mut caught_up) = (self.read, false);
+        let (mut read, mut caught_up) = (self.read, None);
         for (number, _, entry) in rows.entries {
             match entry {
                 AlertEntry::Arrived { alert } => {
                     self.groups.add(&alert);
-                    caught_up = false;
+                    caught_up = None;
                 }
-                AlertEntry::CaughtUp { .. } => caught_up = true,
+                AlertEntry::CaughtUp { watermark } => caught_up = Some(watermark),
                 AlertEntry::LogRead { .. } | AlertEntry::Lost { .. } | AlertEntry::Unknown => {}
             }
             read = number;
@@ -177,8 +179,8 @@ impl State {
                 return Err(error);
             }
         };
-        if caught_up {
-            self.caught_up().await?;
+        if let Some(arrived) = caught_up {
+            self.caught_up(arrived).await?;
         }
         // What a person changed is looked at at once: no source has to say that it is done.
         if heard != self.heard {
@@ -188,6 +190,7 @@ impl State {
         self.release(&concerned).await?;
         self.concerned.clear();
         (self.read, self.heard) = (read, heard);
+        self.tell_settling();
         self.shared.set_grouped(read);
         self.shared.set_heard(heard);
         self.shared.case_runnable(Role::Tier1);
@@ -200,10 +203,16 @@ impl State {
         self.streams.iter().filter(|(_, stream)| !stream.log().ready).map(|(case, _)| *case).collect()
     }
 
-    /// Every case that was waiting for its sources may now be judged.
-    async fn caught_up(&mut self) -> Result<(), JournalError> {
+    /// Every case that was waiting for its sources may now be judged, and what waits for information is looked at again.
+    async fn caught_up(&mut self, arrived: Watermark) -> Result<(), JournalError> {
         let waiting = self.waiting();
-        self.release(&waiting).await
+        self.release(&waiting).await?;
+        self.look_again(arrived).await
+    }
+
+    /// Tells how many cases have yet to settle, where they do: at rest is only a floor that waits for none.
+    fn tell_settling(&self) {
+        self.shared.set_settling(self.shared.settle().map_or(0, |_| self.settling.waiting()));
     }
 
     /// On a floor that keeps running, cases may be judged once they have settled.
@@ -214,6 +223,7 @@ impl State {
             return Ok(());
         }
         self.release(&settled).await?;
+        self.tell_settling();
         self.shared.case_runnable(Role::Tier1);
         self.shared.entry_ready();
         Ok(())

@@ -9,6 +9,7 @@ pub mod assembly;
 pub mod baseline;
 pub mod case_filter;
 pub mod case_writer;
+pub mod context_place;
 pub mod control;
 pub mod desk;
 pub mod faults;

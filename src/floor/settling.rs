@@ -16,6 +16,11 @@ use tokio::time::Instant;
 
 use crate::domain::ids::CaseId;
 
+/// After so long a running floor looks again at the cases that wait for information, if more has arrived since: what
+/// would show the end of a program, and that its sensors lived on, has come by then for all but long runs. Sooner would
+/// be work for nothing, later would leave a person with what answers itself.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(15 * 60);
+
 /// The rule by which cases settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settle {
@@ -23,6 +28,11 @@ pub struct Settle {
     pub quiet: Duration,
     /// So long after its first alert a case is settled, whatever still comes.
     pub longest: Duration,
+}
+
+impl Settle {
+    /// A case is settled as soon as it is there: whoever delivers decides when that is.
+    pub const AT_ONCE: Self = Self { quiet: Duration::ZERO, longest: Duration::ZERO };
 }
 
 impl Default for Settle {
@@ -60,6 +70,12 @@ impl Settling {
             quiet || now.duration_since(waiting.since) >= rule.longest
         };
         self.waiting.iter().filter(|(_, waiting)| is_settled(waiting)).map(|(case, _)| *case).collect()
+    }
+
+    /// How many cases wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// The case waits no longer.

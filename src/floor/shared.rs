@@ -1,7 +1,7 @@
 //! What the actors of one floor share: the journal, the stores, the time, and how they reach one another.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +57,7 @@ pub struct Shared {
     pub name: String,
     grouped: AtomicU64,
     heard: AtomicU64,
+    settling: AtomicUsize,
     trouble: Mutex<Option<String>>,
     settle: OnceLock<Settle>,
     containment: OnceLock<Policy>,
@@ -88,6 +89,7 @@ impl Shared {
             name,
             grouped: AtomicU64::new(0),
             heard: AtomicU64::new(0),
+            settling: AtomicUsize::new(0),
             trouble: Mutex::default(),
             settle: OnceLock::new(),
             containment: OnceLock::new(),
@@ -211,6 +213,17 @@ impl Shared {
     #[must_use]
     pub fn heard(&self) -> u64 {
         self.heard.load(Ordering::Acquire)
+    }
+
+    /// So many cases wait until they have settled, on a floor that keeps running.
+    pub fn set_settling(&self, cases: usize) {
+        self.settling.store(cases, Ordering::Release);
+    }
+
+    /// How many cases wait until they have settled.
+    #[must_use]
+    pub fn settling(&self) -> usize {
+        self.settling.load(Ordering::Acquire)
     }
 
     /// Notes an error that only a person can mend. The first one is kept; nothing recorded is lost by it.

@@ -107,6 +107,9 @@ impl Floor {
         if !said.entries.is_empty() {
             return Ok(false);
         }
+        if self.shared.settling() > 0 {
+            return Ok(false);
+        }
         let pending = self.shared.journal.pending().await?;
         Ok(pending.cases == 0 && pending.gate == 0 && pending.effects == 0)
     }

@@ -141,6 +141,8 @@ pub struct CaseLog {
     pub assignee: Option<String>,
     /// Why no machine may resolve it, where a person or a threat nearby says so.
     pub reserved: Option<MandatoryHuman>,
+    /// How often it was looked at again because more had arrived, since its alerts changed last.
+    pub second_looks: u32,
     /// The cases whose confirmation as a threat reopened it.
     pub reopened_for: BTreeSet<CaseId>,
     /// The numbers of the words that people said of it.
@@ -178,6 +180,7 @@ impl CaseLog {
             persons_verdict: None,
             assignee: None,
             reserved: None,
+            second_looks: 0,
             reopened_for: BTreeSet::new(),
             words: BTreeSet::new(),
             attempts: vec![],
@@ -341,8 +344,9 @@ impl CaseLog {
         self.alerts_changed();
     }
 
-    /// The investigation under way began on other alerts.
+    /// The investigation under way began on other alerts, and what was looked for again was about those.
     fn alerts_changed(&mut self) {
+        self.second_looks = 0;
         if let Some(last) = self.attempts.last_mut().filter(|attempt| attempt.ended.is_none()) {
             last.alerts_changed = true;
         }
@@ -373,9 +377,13 @@ impl CaseLog {
                     RecordedTransition::Merge { into } => self.merged_into = Some(into),
                     RecordedTransition::Reopen { cause } => {
                         (self.ready, self.concluded) = (false, None);
-                        if let ReopenCause::ConfirmedNearby { case } = cause {
-                            self.reopened_for.insert(case);
-                            self.reserved.get_or_insert(MandatoryHuman::ConfirmedNearby);
+                        match cause {
+                            ReopenCause::ConfirmedNearby { case } => {
+                                self.reopened_for.insert(case);
+                                self.reserved.get_or_insert(MandatoryHuman::ConfirmedNearby);
+                            }
+                            ReopenCause::MoreArrived => self.second_looks += 1,
+                            ReopenCause::NewAlert | ReopenCause::Person { .. } | ReopenCause::AlertsLeft => {}
                         }
                     }
                     RecordedTransition::ResolveOnProof { .. } => self.resolved_on_proof = Some(at),

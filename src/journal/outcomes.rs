@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::alert_log::AlertLog;
 use super::case_log::CaseLog;
-use super::case_stream::{self, CaseStream};
-use crate::domain::ids::{CaseId, RuleId};
-use crate::domain::person::{Outcome, PersonsVerdict};
+use super::case_stream::CaseStream;
+use super::people_log::{self, PeopleEntry};
+use crate::domain::ids::{AlertId, CaseId, RuleId};
+use crate::domain::person::{Act, Outcome, PersonsVerdict};
 use crate::ports::journal::{Journal, JournalError};
 
 /// A case of which a person said what it was.
@@ -25,6 +26,9 @@ pub struct CaseOutcome {
     pub verdict: PersonsVerdict,
     /// The rules of its alerts, each once.
     pub rules: BTreeSet<RuleId>,
+    /// Its alerts.
+    #[serde(default)]
+    pub alerts: Vec<AlertId>,
     /// When its first alert happened.
     pub first_alert: Option<Timestamp>,
 }
@@ -44,9 +48,20 @@ pub struct RuleOutcomes {
 /// # Errors
 /// When the journal cannot be read.
 pub async fn of_people(journal: &Arc<dyn Journal>, alerts: &AlertLog) -> Result<Vec<CaseOutcome>, JournalError> {
+    // Only cases that a person judged are read, and those that they are part of: a floor has far more cases than words.
+    let said = people_log::read(journal.as_ref(), 0).await?.entries;
+    let judged = said.into_iter().flat_map(|(_, _, entry)| match entry {
+        PeopleEntry::Said { said, .. } if matches!(said.act, Act::Judge { .. } | Act::Resolve { .. }) => said.cases,
+        PeopleEntry::Said { .. } | PeopleEntry::Unknown => vec![],
+    });
+    let mut to_read: Vec<CaseId> = judged.collect();
     let mut logs = BTreeMap::new();
-    for case in case_stream::cases(journal.as_ref()).await? {
+    while let Some(case) = to_read.pop() {
+        if logs.contains_key(&case) {
+            continue;
+        }
         let stream = CaseStream::open(journal.clone(), case, None).await?;
+        to_read.extend(stream.log().merged_into);
         logs.insert(case, stream.log().clone());
     }
     let judged_as_a_whole = |log: &CaseLog| {
@@ -67,6 +82,7 @@ pub async fn of_people(journal: &Arc<dyn Journal>, alerts: &AlertLog) -> Result<
             case: log.id,
             outcome: verdict.ruling.outcome()?,
             verdict,
+            alerts: log.alerts.clone(),
             rules: alerts.iter().map(|alert| alert.rule.id.clone()).collect(),
             first_alert: alerts.iter().map(|alert| alert.time).min(),
         })

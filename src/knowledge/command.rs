@@ -13,6 +13,8 @@ pub struct Reading {
     pub layers: Vec<String>,
     /// How deep the innermost of them lies: 1 if nothing was hidden.
     pub depth: usize,
+    /// What was not decoded to its end, and why.
+    pub refused: Vec<String>,
     /// What it can do.
     pub capabilities: BTreeSet<Capability>,
     /// How many of the operating system's memory functions it names.
@@ -40,7 +42,7 @@ impl Reading {
 /// Reads a command line or script.
 #[must_use]
 pub fn read(text: &str) -> Reading {
-    let decoding::Layers { texts, depth } = decoding::layers(text);
+    let decoding::Layers { texts, depth, refused } = decoding::layers(text);
     let all = texts.iter().map(|layer| folded(layer)).collect::<Vec<_>>().join("\n");
     let has = |words: &[&str]| words.iter().all(|word| all.contains(word));
     let count = |entries: &[&[&str]]| entries.iter().filter(|words| has(words)).count();
@@ -53,6 +55,7 @@ pub fn read(text: &str) -> Reading {
         launched_hidden: texts.iter().any(|text| is_launched_hidden(&folded(text))),
         layers: texts,
         depth,
+        refused,
     }
 }
 

@@ -74,10 +74,14 @@ async fn longest(text: &str, count: usize) -> (String, usize) {
     let (events, alerts) = world(text, count);
     let (_events, store) = store(events).await;
     let (_journal, journal) = journal();
-    let log = AlertLog::open(journal).await.expect("it opens");
+    let log = AlertLog::open(journal.clone()).await.expect("it opens");
     log.receive(alerts.clone(), at(0)).await.expect("they are stored");
-    let around =
-        Surroundings { alerts: Some(Arc::new(log)), devices: Some(Arc::new(SomeDevices)), ..Surroundings::default() };
+    let around = Surroundings {
+        alerts: Some(Arc::new(log)),
+        journal: Some(journal),
+        devices: Some(Arc::new(SomeDevices)),
+        ..Surroundings::default()
+    };
     let own = alerts[..1].to_vec();
     let scope = Scope { case: CASE, alerts: Arc::new(own), events: store, watermark: Watermark(u64::MAX) };
     let registry = Registry::of(around);

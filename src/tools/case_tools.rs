@@ -17,10 +17,16 @@ use super::surroundings::Surroundings;
 use super::tool::{Permission, Scope, Tool};
 use crate::domain::draft::Classification;
 use crate::domain::ids::CaseId;
+use crate::domain::person::PersonsVerdict;
+use crate::domain::role::HostRole;
 use crate::domain::taint;
+use crate::domain::words::excerpt;
 
 /// Comments that are shown, the newest.
 const MOST_COMMENTS: usize = 12;
+
+/// Machines whose part is shown.
+const MOST_ROLES: usize = 10;
 
 /// Characters of one of them.
 const LONGEST_COMMENT: usize = 400;
@@ -48,8 +54,7 @@ fn only(case: Option<&String>, scope: &Scope) -> Result<(), ToolError> {
 #[async_trait]
 impl Tool for GetCase {
     const NAME: &'static str = "get_case";
-    const DESCRIPTION: &'static str =
-        "This case as people see it at the desk: title, status, severity, hosts, and its newest comments.";
+    const DESCRIPTION: &'static str = "This case as people see it at the desk: title, status, severity, hosts and their parts in it, who looks after it, what a person says it was, and its newest comments.";
     const PERMISSION: Permission = Permission::Read;
     type Arguments = GetArguments;
 
@@ -72,15 +77,36 @@ impl Tool for GetCase {
             state.alerts,
             hosts.join(", ")
         ))];
+        if !state.roles.is_empty() {
+            let role = |(host, role): (&String, &HostRole)| format!("{} ({role})", taint::shown(host));
+            let shown: Vec<String> = state.roles.iter().take(MOST_ROLES).map(role).collect();
+            let more = state.roles.len().saturating_sub(MOST_ROLES);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            rows.push(Row::said(format!("parts: {}{more}", shown.join(", "))));
+        }
+        rows.push(Row::said(match &state.assignee {
+            Some(assignee) => format!("looked after by {}", taint::shown(assignee)),
+            None => "nobody looks after it".into(),
+        }));
+        rows.push(Row::said(match &state.persons_verdict {
+            Some(PersonsVerdict { ruling, by, because, at }) => {
+                let because = taint::shown(because);
+                let because = excerpt(&because, LONGEST_COMMENT);
+                format!("{} judged it as {ruling} on {}: {because}", taint::shown(by), at.strftime("%F %T"))
+            }
+            None => "no person has judged it".into(),
+        }));
         let shown = comments.len().saturating_sub(MOST_COMMENTS);
         rows.extend(comments[shown..].iter().map(|written| {
-            let text: String = taint::shown(&written.comment.text).chars().take(LONGEST_COMMENT).collect();
+            let text = taint::shown(&written.comment.text);
+            let text = excerpt(&text, LONGEST_COMMENT);
             Row::said(format!("#{} {}: {text}", written.number, taint::shown(&written.comment.author)))
         }));
-        let header = Header { total: comments.len() as u64 + 1, ..Header::default() };
+        let header = Header { total: (rows.len() + shown) as u64, ..Header::default() };
         let data = json!({
             "case": case.id, "title": state.title, "status": state.status, "severity": state.severity,
             "alerts": state.alerts, "hosts": state.hosts, "comments": case.comments,
+            "roles": state.roles, "assignee": state.assignee, "persons_verdict": state.persons_verdict,
         });
         Ok(Answer { header, rows, cut: 0, data, filing: None })
     }

@@ -8,6 +8,7 @@ use super::answer::{Answer, Header, Row, ToolError};
 use super::tool::{Permission, Scope, Tool};
 use super::view::EventView;
 use crate::domain::taint;
+use crate::domain::words::excerpt;
 use crate::knowledge::command::{self, Capability};
 use crate::knowledge::named;
 
@@ -45,6 +46,9 @@ pub struct Arguments {
 pub struct Reading {
     /// The layers below the text itself, outermost first, the first 20,000 characters of each.
     pub layers: Vec<String>,
+    /// What was not decoded to its end, and why.
+    #[serde(default)]
+    pub refused: Vec<String>,
     /// What it can do, by its words: judged together, never by one.
     pub capabilities: Vec<Capability>,
     /// How many of the system's memory and thread functions it names.
@@ -71,23 +75,25 @@ impl Reading {
             let shown: Vec<String> = values.iter().take(6).map(|value| taint::shown(value)).collect();
             Row::said(format!("{name}: {}", shown.join(" · ")))
         });
-        let layers = self.layers.iter().enumerate().map(|(depth, layer)| {
-            let shown: String = taint::shown(layer).chars().take(SHOWN).collect();
-            Row::said(format!("layer {}: {shown}", depth + 1))
-        });
-        std::iter::once(first).chain(names).chain(layers).collect::<Vec<_>>().into_iter()
+        let layers =
+            self.layers.iter().enumerate().map(|(depth, layer)| {
+                Row::said(format!("layer {}: {}", depth + 1, excerpt(&taint::shown(layer), SHOWN)))
+            });
+        let refused = self.refused.iter().map(|what| Row::said(format!("refused: {what}")));
+        std::iter::once(first).chain(refused).chain(names).chain(layers).collect::<Vec<_>>().into_iter()
     }
 }
 
 /// Reads a text through all its layers.
 #[must_use]
 pub fn reading(text: &str) -> Reading {
-    let command::Reading { layers, capabilities, native_calls, launched_hidden, .. } = command::read(text);
+    let command::Reading { layers, capabilities, native_calls, launched_hidden, refused, .. } = command::read(text);
     let all = layers.join("\n");
     Reading {
         capabilities: capabilities.into_iter().collect(),
         native_calls,
         launched_hidden,
+        refused,
         urls: named::urls(&all),
         addresses: named::addresses(&all),
         paths: named::paths(&all),
@@ -98,7 +104,7 @@ pub fn reading(text: &str) -> Reading {
 #[async_trait]
 impl Tool for Decode {
     const NAME: &'static str = "decode";
-    const DESCRIPTION: &'static str = "The plain text of an encoded command or script, layer by layer, with what it can do and the addresses and paths it names. Takes a text, or an event whose command or script it reads. Nothing is run.";
+    const DESCRIPTION: &'static str = "The plain text of an encoded command or script (base64 in UTF-8 or UTF-16, hexadecimal, a URL's letters, gzip, zlib or deflate inside), layer by layer, with what it can do and the addresses and paths it names. Takes a text, or an event whose command or script it reads. Nothing is run.";
     const PERMISSION: Permission = Permission::Read;
     type Arguments = Arguments;
 
@@ -182,6 +188,19 @@ mod tests {
         assert_eq!(reading.layers[1], "Get-Service | Sort-Object Status");
         let (answer, reading) = ask(json!({"text": "whoami"})).await.expect("it answers");
         assert_eq!((reading, answer.rows[0].text.as_str()), (Reading::default(), "nothing encoded was found in it"));
+    }
+
+    #[tokio::test]
+    async fn a_bomb_is_refused_in_a_clear_word() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        let mut text = b"Get-Service ".to_vec();
+        text.resize(4 << 20, b' ');
+        std::io::Write::write_all(&mut gzip, &text).expect("it is packed");
+        let (answer, reading) =
+            ask(json!({"text": STANDARD.encode(gzip.finish().expect("whole"))})).await.expect("it answers");
+        assert_eq!(reading.refused.len(), 1);
+        let told = answer.rows.iter().any(|row| row.text.starts_with("refused: ") && row.text.contains("bomb"));
+        assert!(told, "{:?}", answer.rows);
     }
 
     #[tokio::test]

@@ -2,6 +2,11 @@
 //!
 //! Only people's outcomes are a judgement. What an analyst of this floor concluded earlier is not shown here at all:
 //! an earlier machine verdict must never be the reason for the next one.
+//!
+//! A judged case is similar to an alert if one of its own alerts is of the same rule: most if that one matched the same
+//! values up to numbers, identifiers and names of users, less if it names the same machine, account or file, least if
+//! it has only the rule in common ([`Likeness`]). One word of a person on many cases is one judgement of the rule: who
+//! resolves a hundred cases with one reason has looked once.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,9 +20,20 @@ use super::answer::{Answer, Header, Row, ToolError};
 use super::surroundings::Surroundings;
 use super::tool::{Permission, Scope, Tool};
 use crate::domain::alert::Alert;
+use crate::domain::entity::Entity;
 use crate::domain::evidence::Quote;
+use crate::domain::ids::CaseId;
+use crate::domain::person::{Outcome, Ruling};
 use crate::domain::taint;
+use crate::domain::words::{counted, excerpt};
+use crate::journal::outcomes::{self, CaseOutcome};
 use crate::knowledge::template;
+
+/// Judged cases that are shown one by one, the most similar first.
+const MOST_JUDGED: usize = 5;
+
+/// Characters of a person's reason that are shown.
+const LONGEST_REASON: usize = 120;
 
 /// See the module.
 pub struct SimilarCases(pub Arc<Surroundings>);
@@ -55,6 +71,61 @@ pub struct Outcomes {
     pub harmless: u64,
 }
 
+/// What a judged case has in common with an alert, the most telling last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Likeness {
+    /// The rule alone.
+    Rule,
+    /// The rule, and a machine, an account or a file.
+    Entities,
+    /// The rule, and the values it matched on, up to numbers, identifiers and names of users.
+    Values,
+}
+
+impl Likeness {
+    const fn says(self) -> &'static str {
+        match self {
+            Self::Rule => "the same rule, elsewhere and on other values",
+            Self::Entities => "the same rule on the same machine, account or file",
+            Self::Values => "the same rule on the same values",
+        }
+    }
+
+    fn of(one: &Alert, other: &Alert) -> Option<Self> {
+        if one.rule.id != other.rule.id {
+            return None;
+        }
+        let values = templates(&one.matched);
+        let telling = |entity: &&Entity| matches!(entity, Entity::Account(_) | Entity::File(_));
+        let shares = |entity: &Entity| other.entities.contains(entity);
+        Some(if !values.is_empty() && values == templates(&other.matched) {
+            Self::Values
+        } else if one.host == other.host || one.entities.iter().filter(telling).any(shares) {
+            Self::Entities
+        } else {
+            Self::Rule
+        })
+    }
+}
+
+/// A case that a person judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgedCase {
+    /// The case.
+    pub case: CaseId,
+    /// What the person said it was.
+    pub ruling: Ruling,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why, in the person's words.
+    pub because: String,
+    /// What it has in common with the alert.
+    pub likeness: Likeness,
+}
+
 /// What the tool gives a program.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Similar {
@@ -64,8 +135,11 @@ pub struct Similar {
     pub same_host: Alike,
     /// By the same rule, on values that are the same up to numbers, identifiers and names of users.
     pub same_values: Alike,
-    /// What people decided; nothing if nobody's decision is recorded.
+    /// What people decided on cases with alerts of this rule, one for each word; nothing if nobody's decision is recorded.
     pub outcomes: Option<Outcomes>,
+    /// The most similar of those cases.
+    #[serde(default)]
+    pub judged: Vec<JudgedCase>,
 }
 
 #[async_trait]
@@ -89,19 +163,36 @@ impl Tool for SimilarCases {
         let values = templates(&of.matched);
         let of_values: Vec<&Arc<Alert>> =
             others.iter().filter(|alert| !values.is_empty() && templates(&alert.matched) == values).collect();
+        let known = self.0.alerts()?;
+        let unread = |error: crate::ports::journal::JournalError| ToolError::Unavailable { what: error.to_string() };
+        let said = outcomes::of_people(self.0.journal()?, known).await.map_err(unread)?;
+        // What a person said of this very case stands above its verdict and is no reason for the next one.
+        let said = said.iter().filter(|said| said.case != scope.case && !said.alerts.iter().any(|id| own.contains(id)));
+        let likeness =
+            |said: &CaseOutcome| known.get(&said.alerts).iter().filter_map(|alert| Likeness::of(of, alert)).max();
+        let mut judged: Vec<(Likeness, &CaseOutcome)> = said.filter_map(|said| Some((likeness(said)?, said))).collect();
+        judged.sort_by_key(|(likeness, said)| (std::cmp::Reverse((*likeness, said.verdict.at)), said.case));
+        let outcomes = words(judged.iter().map(|(_, said)| *said));
+        let judged: Vec<JudgedCase> = judged.into_iter().take(MOST_JUDGED).map(shown).collect();
         let similar = Similar {
             same_rule: alike(others.iter()),
             same_host: alike(of_host.into_iter()),
             same_values: alike(of_values.into_iter()),
-            outcomes: None,
+            outcomes: (outcomes != Outcomes::default()).then_some(outcomes),
+            judged,
         };
         let title = taint::shown(&of.rule.title);
-        let rows = vec![
-            Row::said(said(&format!("by the rule `{title}`"), &similar.same_rule)),
-            Row::said(said("of these on this machine", &similar.same_host)),
-            Row::said(said("of these on the same values", &similar.same_values)),
-            Row::said("what people decided on them: no outcomes recorded".into()),
+        let mut rows = vec![
+            Row::said(told(&format!("by the rule `{title}`"), &similar.same_rule)),
+            Row::said(told("of these on this machine", &similar.same_host)),
+            Row::said(told("of these on the same values", &similar.same_values)),
+            Row::said(decided(similar.outcomes)),
         ];
+        rows.extend(similar.judged.iter().map(|judged| {
+            let JudgedCase { case, ruling, by, at, because, likeness } = judged;
+            let (by, day) = (taint::shown(by), at.strftime("%F"));
+            Row::said(format!("{case}: {ruling}, said {by} on {day} (`{because}`) — {}", likeness.says()))
+        }));
         let header = Header { total: rows.len() as u64, ..Header::default() };
         let data = serde_json::to_value(similar).unwrap_or_default();
         Ok(Answer { header, rows, cut: 0, data, filing: None })
@@ -126,7 +217,38 @@ fn alike<'a>(alerts: impl Iterator<Item = &'a Arc<Alert>>) -> Alike {
     alike
 }
 
-fn said(which: &str, alike: &Alike) -> String {
+/// One for each word of a person and outcome: a word on many cases is one judgement.
+fn words<'a>(judged: impl Iterator<Item = &'a CaseOutcome>) -> Outcomes {
+    let told: BTreeSet<(Timestamp, &str, bool)> =
+        judged.map(|said| (said.verdict.at, said.verdict.by.as_str(), said.outcome == Outcome::Malicious)).collect();
+    let malicious = told.iter().filter(|(.., malicious)| *malicious).count() as u64;
+    Outcomes { malicious, harmless: told.len() as u64 - malicious }
+}
+
+fn decided(outcomes: Option<Outcomes>) -> String {
+    match outcomes {
+        None => "what people decided on them: no outcomes recorded".into(),
+        Some(Outcomes { malicious, harmless }) => format!(
+            "what people decided on cases of this rule: {} malicious, {} harmless or expected; other judgements than people's do not count",
+            counted(malicious, "time"),
+            counted(harmless, "time")
+        ),
+    }
+}
+
+fn shown((likeness, said): (Likeness, &CaseOutcome)) -> JudgedCase {
+    let verdict = &said.verdict;
+    JudgedCase {
+        case: said.case,
+        ruling: verdict.ruling,
+        by: verdict.by.clone(),
+        at: verdict.at,
+        because: excerpt(&taint::shown(&verdict.because), LONGEST_REASON).into_owned(),
+        likeness,
+    }
+}
+
+fn told(which: &str, alike: &Alike) -> String {
     match (alike.first, alike.last) {
         (Some(first), Some(last)) => format!(
             "{which}: {} other alerts on {} machines and {} days, from {} to {}",
@@ -141,70 +263,4 @@ fn said(which: &str, alike: &Alike) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::domain::ids::RuleId;
-    use crate::fixtures::{BrokenStore, alert, at, journal};
-    use crate::journal::alert_log::AlertLog;
-    use crate::ports::events::Watermark;
-
-    fn raised(id: &str, host: &str, command: &str, seconds: i64) -> Alert {
-        let mut alert = alert(id, id, host, seconds);
-        alert.matched = vec![Quote { field: "winlog.event_data.CommandLine".into(), value: command.into() }];
-        alert
-    }
-
-    async fn ask(alerts: Vec<Alert>, own: Vec<Alert>, arguments: Value) -> Result<(Vec<String>, Similar), ToolError> {
-        let (_folder, journal) = journal();
-        let log = AlertLog::open(journal).await.expect("it opens");
-        log.receive(alerts, at(0)).await.expect("they are stored");
-        let tool = SimilarCases(Arc::new(Surroundings { alerts: Some(Arc::new(log)), ..Surroundings::default() }));
-        let scope = Scope {
-            case: crate::fixtures::CASE,
-            alerts: Arc::new(own),
-            events: Arc::new(BrokenStore),
-            watermark: Watermark(1),
-        };
-        let answer = tool.call(serde_json::from_value(arguments).expect("they fit"), &scope).await?;
-        let texts = answer.rows.iter().map(|row| row.text.clone()).collect();
-        Ok((texts, serde_json::from_value(answer.data).expect("it is typed")))
-    }
-
-    #[tokio::test]
-    async fn alerts_are_counted_by_rule_machine_and_values_without_the_cases_own() {
-        let own = raised("a", "wks-1", "tool.exe /run 100", 0);
-        let mut stranger = raised("x", "wks-1", "tool.exe /run 100", 0);
-        stranger.rule.id = RuleId::new("another");
-        let alerts = vec![
-            own.clone(),
-            stranger,
-            raised("b", "wks-1", "TOOL.exe /run 22", 86_400),
-            raised("c", "wks-2", "tool.exe /run 333", 2 * 86_400),
-            raised("d", "wks-3", "tool.exe /wipe", 3 * 86_400),
-        ];
-        let (texts, similar) = ask(alerts, vec![own], json!({})).await.expect("it answers");
-        let counted = |alike: &Alike| (alike.alerts, alike.hosts, alike.days);
-        assert_eq!(counted(&similar.same_rule), (3, 3, 3));
-        assert_eq!(counted(&similar.same_host), (1, 1, 1));
-        assert_eq!(counted(&similar.same_values), (2, 2, 2));
-        assert_eq!(similar.outcomes, None);
-        assert_eq!(texts[3], "what people decided on them: no outcomes recorded");
-        assert_eq!(
-            texts[1],
-            "of these on this machine: 1 other alerts on 1 machines and 1 days, from 2026-01-02 to 2026-01-02"
-        );
-    }
-
-    #[tokio::test]
-    async fn nothing_alike_is_said_and_a_strange_alert_is_refused() {
-        let own = alert("a", "e", "wks-1", 0);
-        let (texts, similar) =
-            ask(vec![own.clone()], vec![own.clone()], json!({"alert": "a"})).await.expect("it answers");
-        assert_eq!(similar, Similar::default());
-        assert!(texts[0].ends_with(": no other alert"), "{texts:?}");
-        let refused = ask(vec![], vec![own], json!({"alert": "z"})).await;
-        assert!(matches!(refused, Err(ToolError::NotFound { .. })));
-    }
-}
+mod tests;

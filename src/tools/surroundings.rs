@@ -8,6 +8,7 @@ use crate::journal::alert_log::AlertLog;
 use crate::ports::context::Context;
 use crate::ports::desk::CaseDesk;
 use crate::ports::edr::Devices;
+use crate::ports::journal::Journal;
 
 /// See the module.
 #[derive(Clone, Default)]
@@ -16,6 +17,8 @@ pub struct Surroundings {
     pub context: Arc<Context>,
     /// The alerts of all cases and of none.
     pub alerts: Option<Arc<AlertLog>>,
+    /// The journal, of which people's words are read.
+    pub journal: Option<Arc<dyn Journal>>,
     /// The EDR's devices.
     pub devices: Option<Arc<dyn Devices>>,
     /// The case desk. Tools read from it and never write.
@@ -30,6 +33,15 @@ impl Surroundings {
     pub fn alerts(&self) -> Result<&AlertLog, ToolError> {
         let missing = || ToolError::Unavailable { what: "this floor keeps no alerts".into() };
         self.alerts.as_deref().ok_or_else(missing)
+    }
+
+    /// The floor's journal.
+    ///
+    /// # Errors
+    /// When the floor was put together without it.
+    pub fn journal(&self) -> Result<&Arc<dyn Journal>, ToolError> {
+        let missing = || ToolError::Unavailable { what: "this floor keeps no journal of people's words".into() };
+        self.journal.as_ref().ok_or_else(missing)
     }
 
     /// The EDR's devices.

@@ -13,7 +13,8 @@ use crate::domain::evidence::{Citation, Family, Strength, Weight};
 use crate::domain::ids::EvidenceId;
 use crate::domain::route::RoutePolicy;
 use crate::domain::taint;
-use crate::domain::verdict::{MOST_CITATIONS, probability_words};
+use crate::domain::verdict::{LONGEST_HEADLINE, MOST_CITATIONS, probability_words};
+use crate::domain::words::excerpt;
 use crate::knowledge::paths;
 
 /// The verdict to submit on everything that was seen.
@@ -100,7 +101,8 @@ fn headline(classification: Classification, reason: Option<&Feature>, likely: bo
         (_, Some(feature)) => format!("{host}: {}", feature.says),
         (_, None) => host.to_owned(),
     };
-    taint::shown(&text).chars().take(140).collect()
+    // The mark of a cut is a character too.
+    excerpt(&taint::shown(&text), LONGEST_HEADLINE - 1).into_owned()
 }
 
 /// The three strongest reasons on each side and the decision in a sentence.
@@ -119,6 +121,9 @@ fn story(classification: Classification, score: &Score, features: &[Feature], un
     let sides = [("For malicious", harm), ("For benign", harmless)];
     for (name, reasons) in sides.into_iter().filter(|(_, reasons)| !reasons.is_empty()) {
         text.push_str(&format!(" {name}: {reasons}."));
+    }
+    if let Some(moved) = score.moved {
+        text.push_str(&format!(" Before looking: {}.", moved.says()));
     }
     if let Some(first) = unknowns.first() {
         text.push_str(&format!(" Not known: {}.", first.what));
@@ -257,7 +262,8 @@ fn asked_about(event: &SeenEvent) -> String {
     let first = |fields: &[&str]| fields.iter().find_map(|field| view.get(field));
     let did = first(&["CommandLine", "ImagePath", "ServiceFileName"]).map(str::to_owned);
     let did = did.or_else(|| first(&["Image", "SourceImage", "NewProcessName"]).map(paths::base_name));
-    let did: String = did.unwrap_or_else(|| view.kind()).chars().take(140).collect();
+    let did = did.unwrap_or_else(|| view.kind());
+    let did = excerpt(&did, 140);
     let account = first(&["User", "SourceUser", "SubjectUserName"]);
     let account = account.map_or_else(String::new, |account| format!(" as {account}"));
     format!("`{did}`{account} on {} at {} UTC [{}]", view.host, view.time.strftime("%F %T"), event.id)

@@ -2,6 +2,10 @@
 
 use crate::domain::evidence::{Citation, Family, Quote, Strength, Weight};
 use crate::domain::ids::EvidenceId;
+use crate::domain::words::excerpt;
+
+/// Characters of what a citation says; where it is cut, the mark is the 160th.
+const LONGEST_SAYS: usize = 159;
 
 /// Five fixed steps of the likelihood ratio, as natural logarithms: nothing is fitted to samples.
 /// A ratio of about 1.5.
@@ -92,7 +96,7 @@ impl Feature {
         Citation {
             evidence: self.evidence,
             quotes: self.quotes.clone(),
-            says: self.says.chars().take(160).collect(),
+            says: excerpt(&self.says, LONGEST_SAYS).into_owned(),
             weight,
             strength,
             family: self.family,

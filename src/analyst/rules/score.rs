@@ -9,7 +9,9 @@ use super::feature::{Feature, MODERATE};
 use super::seen::Seen;
 use crate::domain::alert::{Alert, Severity};
 use crate::domain::evidence::Family;
-use crate::domain::ids::AlertId;
+use crate::domain::ids::{AlertId, RuleId};
+use crate::domain::route::RoutePolicy;
+use crate::domain::words::counted;
 use crate::tools::answer::Answered;
 use crate::tools::similar_cases::{Outcomes, Similar};
 
@@ -39,6 +41,13 @@ const PRIORS: [(Severity, f64); 5] = [
 /// How many outcomes the declared share weighs.
 const PRIOR_WEIGHT: f64 = 10.0;
 
+/// How far people's outcomes can lower a rule's prior, in log-odds: as far as one harmless finding of a family that was
+/// seen, and no further. Whoever repeats something harmless until people are used to it has then bought one finding.
+const OUTCOMES_LOWER: f64 = -0.7;
+
+/// How far they can raise it: ten times likelier. A true positive needs acts that were seen in any case.
+const OUTCOMES_RAISE: f64 = 2.3;
+
 /// An experimental rule is less to be trusted.
 const EXPERIMENTAL: f64 = -0.4;
 
@@ -54,7 +63,8 @@ const LEAST_FAMILIES: usize = 2;
 
 /// Everything declared, for the analyst's digest.
 pub fn declared() -> impl Serialize {
-    (CAPS, PRIORS, PRIOR_WEIGHT, EXPERIMENTAL, VOIDS_FINGERPRINT, LEAST_SEEN, LEAST_FAMILIES)
+    let outcomes = (PRIOR_WEIGHT, OUTCOMES_LOWER, OUTCOMES_RAISE);
+    (CAPS, PRIORS, outcomes, EXPERIMENTAL, VOIDS_FINGERPRINT, LEAST_SEEN, LEAST_FAMILIES)
 }
 
 /// The judgement as numbers.
@@ -62,19 +72,55 @@ pub fn declared() -> impl Serialize {
 pub struct Score {
     /// Log-odds before looking.
     pub prior: f64,
+    /// What people's outcomes did to it, if there are any.
+    pub moved: Option<Moved>,
     /// Log-odds of each family, within its cap.
     pub families: Vec<(Family, f64)>,
     /// Probability that the activity is malicious; never shown beyond 0.99.
     pub probability: f64,
 }
 
+/// What people decided on cases of the rule that the prior is from, and what that changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moved {
+    /// What they decided.
+    pub outcomes: Outcomes,
+    /// The share one expects of the rule's level.
+    pub from: f64,
+    /// The share after that.
+    pub to: f64,
+}
+
+impl Moved {
+    /// In a sentence.
+    #[must_use]
+    pub fn says(&self) -> String {
+        let Self { outcomes: Outcomes { malicious, harmless }, from, to } = self;
+        format!(
+            "people judged cases of this rule as malicious {} and as harmless {}, which moves what is expected of it \
+             from {:.1} % to {:.1} %",
+            counted(*malicious, "time"),
+            counted(*harmless, "time"),
+            from * 100.0,
+            to * 100.0
+        )
+    }
+}
+
 impl Score {
     /// Adds up.
     #[must_use]
     pub fn of(brief: &Brief, features: &[Feature], outcomes: &BTreeMap<AlertId, Outcomes>) -> Self {
-        let of_alert = |alert: &Alert| prior(alert, outcomes.get(&alert.id).copied().unwrap_or_default());
-        let prior = brief.alerts.iter().map(of_alert).fold(f64::NEG_INFINITY, f64::max);
-        let prior = if prior.is_finite() { prior } else { logit(0.10) };
+        // What people said of a rule counts for every alert of it: the analyst asks once for each rule and machine.
+        let mut by_rule: BTreeMap<&RuleId, Outcomes> = BTreeMap::new();
+        for alert in brief.alerts.iter() {
+            if let Some(outcomes) = outcomes.get(&alert.id) {
+                by_rule.insert(&alert.rule.id, *outcomes);
+            }
+        }
+        let of_alert = |alert: &Alert| prior(alert, by_rule.get(&alert.rule.id).copied().unwrap_or_default());
+        let loudest = brief.alerts.iter().map(of_alert).max_by(|one, other| one.0.total_cmp(&other.0));
+        let (prior, moved) = loudest.unwrap_or((logit(0.10), None));
         let families: Vec<(Family, f64)> = CAPS
             .iter()
             .map(|(family, most, least)| {
@@ -83,7 +129,7 @@ impl Score {
             })
             .collect();
         let total = prior + families.iter().map(|(_, value)| value).sum::<f64>();
-        Self { prior, families, probability: probability(total).clamp(0.001, 0.99) }
+        Self { prior, moved, families, probability: probability(total).clamp(0.001, 0.99) }
     }
 
     /// What was seen proves an act of harm: a strong one, two families, and enough without the rules' own opinion.
@@ -128,14 +174,23 @@ pub fn outcomes(seen: &Seen) -> BTreeMap<AlertId, Outcomes> {
 }
 
 /// The share one expects of the rule's level, as people's outcomes have moved it: a Beta distribution that began with
-/// the weight of [`PRIOR_WEIGHT`] cases.
-fn prior(alert: &Alert, outcomes: Outcomes) -> f64 {
+/// the weight of [`PRIOR_WEIGHT`] cases, within [`OUTCOMES_LOWER`] and [`OUTCOMES_RAISE`]. Outcomes alone never bring a
+/// share that was above what may be closed down to it: that takes something seen in this case.
+fn prior(alert: &Alert, outcomes: Outcomes) -> (f64, Option<Moved>) {
     let share = PRIORS.iter().find(|(level, _)| *level == alert.rule.level).map_or(0.10, |(_, share)| *share);
     let experimental = alert.rule.status.as_deref() == Some("experimental");
     let count = |number: u64| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
     let (malicious, harmless) = (count(outcomes.malicious), count(outcomes.harmless));
-    let share = (PRIOR_WEIGHT * share + malicious) / (PRIOR_WEIGHT + malicious + harmless);
-    logit(share) + if experimental { EXPERIMENTAL } else { 0.0 }
+    let declared = logit(share) + if experimental { EXPERIMENTAL } else { 0.0 };
+    if outcomes == Outcomes::default() {
+        return (declared, None);
+    }
+    let judged = (PRIOR_WEIGHT * share + malicious) / (PRIOR_WEIGHT + malicious + harmless);
+    let shift = (logit(judged) - logit(share)).clamp(OUTCOMES_LOWER, OUTCOMES_RAISE);
+    // A hair above what may be closed, so that no rounding makes it so.
+    let limit = logit(RoutePolicy::default().close_at()) + 1e-6;
+    let prior = if declared > limit { (declared + shift).max(limit) } else { declared + shift };
+    (prior, Some(Moved { outcomes, from: probability(declared), to: probability(prior) }))
 }
 
 fn logit(probability: f64) -> f64 {

@@ -30,6 +30,8 @@ pub(in crate::experiment) fn case(number: u32, hosts: &[&str]) -> CaseScore {
         closed_by: None,
         proposals: vec![],
         citations: Citations::default(),
+        history: vec![],
+        closes: vec![],
         evidence: vec![],
         unverified: vec![],
     }
@@ -45,7 +47,8 @@ impl CaseScore {
     }
 
     pub(in crate::experiment) fn resolved(self) -> Self {
-        Self { status: Status::Resolved, closed_by: Some(ClosedBy::Machine), ..self }
+        let closes = vec![self.alert_refs.clone()];
+        Self { status: Status::Resolved, closed_by: Some(ClosedBy::Machine), closes, ..self }
     }
 
     fn asking_to_isolate(mut self, host: &str) -> Self {
@@ -63,7 +66,7 @@ impl CaseScore {
 /// A scenario of ten events.
 pub(in crate::experiment) fn scenario(label: &str, cases: Vec<CaseScore>) -> ScenarioScore {
     let alerts = cases.iter().map(|case| case.alerts).sum();
-    let played = Played { events: 10, skipped: 0, alerts, cases, seconds: 0.1 };
+    let played = Played { events: 10, skipped: 0, alerts, steps: 2, cases, merged: vec![], seconds: 0.1 };
     ScenarioScore::of(&Label::parse(label).expect("a label"), played)
 }
 
@@ -126,20 +129,36 @@ fn a_benign_scenario_is_resolved_when_all_its_cases_are() {
 #[test]
 fn a_close_is_wrong_on_the_incidents_hosts_unless_it_is_noise() {
     let closed = |host, title: &str| {
-        let mut case = case(1, &[host, host]).resolved();
+        let mut case = case(1, &[host, host]);
         case.alert_refs[0].title = title.into();
-        case
+        case.resolved()
     };
     assert_eq!(attack(vec![closed("srv-1", "Odd Shell")]).wrong_closes, 1);
     assert_eq!(attack(vec![closed("dc-1", "Odd Shell")]).wrong_closes, 0);
     assert_eq!(attack(vec![closed("srv-1", "A Calm Rule Of Ours")]).wrong_closes, 1, "the other alert is none");
     let mut noise = closed("srv-1", "A Calm Rule Of Ours");
     noise.alert_refs[1].title = "Calm Rule".into();
-    let scored = attack(vec![noise]);
+    let scored = attack(vec![noise.resolved()]);
     assert_eq!((scored.wrong_closes, scored.incident_cases.len()), (0, 0));
-    let mut by_a_person = closed("srv-1", "Odd Shell");
-    by_a_person.closed_by = Some(ClosedBy::Person);
+    let by_a_person = CaseScore { closed_by: Some(ClosedBy::Person), closes: vec![], ..closed("srv-1", "Odd Shell") };
     assert_eq!(attack(vec![by_a_person]).wrong_closes, 0);
+}
+
+#[test]
+fn what_was_done_at_an_earlier_step_counts() {
+    let reopened = case(1, &["srv-1"]).resolved().judged(Classification::TruePositive, 0.9);
+    let reopened = reopened.held(HoldCause::ConfirmedThreat);
+    let scored = attack(vec![CaseScore { closed_by: None, ..reopened }]);
+    assert_eq!((scored.outcome, scored.wrong_closes), (Outcome::Detected, 1), "found in the end, and closed before");
+    // What joined later does not make an earlier close wrong: it was right on what had arrived.
+    let mut joined = case(1, &["dc-1"]).resolved();
+    joined.alert_refs.extend(case(1, &["srv-1"]).alert_refs);
+    assert_eq!(attack(vec![joined]).wrong_closes, 0);
+    let label = Label::parse(r#"{"id":"a","kind":"attack","hosts":{"compromised":["SRV-1"],"bystander":["DC-1"]}}"#);
+    let merged = vec![case(2, &["srv-1"]).resolved().asking_to_isolate("dc-1")];
+    let played = Played { events: 1, skipped: 0, alerts: 1, steps: 1, cases: vec![], merged, seconds: 0.1 };
+    let scored = ScenarioScore::of(&label.expect("a label"), played);
+    assert_eq!((scored.wrong_closes, scored.isolations.wrong), (1, 1), "a case that was merged later counts");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::domain::alert::Alert;
 use crate::domain::case::{ReopenCause, Status, Transition};
 use crate::domain::ids::{AlertId, CaseId};
 use crate::domain::trace::SpanRef;
+use crate::domain::words::counted;
 use crate::floor::shared::Shared;
 use crate::journal::case_log::CaseLog;
 use crate::journal::case_stream::{Batch, CaseStream};
@@ -242,7 +243,7 @@ impl State {
 fn left(shared: &Shared, stream: &CaseStream, alerts: Vec<AlertId>, to: &str) -> Batch {
     let (log, now) = (stream.log(), shared.clock.now());
     let reason = format!("they are another incident: {to}");
-    let (about, count) = (format!("left/{}", log.last), comments::count(alerts.len() as u64, "alert"));
+    let (about, count) = (format!("left/{}", log.last), counted(alerts.len() as u64, "alert"));
     let mut entries = vec![CaseEntry::Left { alerts, reason: reason.clone() }];
     let stands = match log.status {
         Status::OnHold => false,

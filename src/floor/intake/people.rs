@@ -17,6 +17,7 @@ use crate::domain::entity::Entity;
 use crate::domain::ids::{AlertId, CaseId};
 use crate::domain::person::{Act, Outcome, PersonsAct};
 use crate::domain::role::{HostRole, roles};
+use crate::domain::words::counted;
 use crate::floor::shared::Shared;
 use crate::journal::case_stream::{Batch, CaseStream};
 use crate::journal::effects::comment;
@@ -191,8 +192,7 @@ fn spoken(shared: &Shared, stream: &CaseStream, number: u64, said: &PersonsAct) 
         Act::Merge { because } => only(format!("These cases are one incident: {because}")),
         Act::Split { alerts, because } => {
             let held: Vec<AlertId> = alerts.iter().filter(|alert| log.holds(alert)).cloned().collect();
-            let text =
-                format!("{} are another incident: {because}", comments::count(held.len() as u64, "alert of this case"));
+            let text = format!("{} of this case are another incident: {because}", counted(held.len() as u64, "alert"));
             let mut entries = vec![entry(None)];
             if !held.is_empty() && held.len() < log.alerts.len() {
                 entries.push(CaseEntry::Left { alerts: held, reason: format!("{by} says so: {because}") });
@@ -261,7 +261,13 @@ fn shown(
 }
 
 /// The same, and the case waits for tier 1.
-fn again(shared: &Shared, stream: &CaseStream, entries: Vec<CaseEntry>, told: Told, now: Timestamp) -> Batch {
+pub(super) fn again(
+    shared: &Shared,
+    stream: &CaseStream,
+    entries: Vec<CaseEntry>,
+    told: Told,
+    now: Timestamp,
+) -> Batch {
     let log = stream.log();
     let alerts = shared.alerts.get(&log.alerts);
     let loudest = alerts.iter().map(|alert| alert.rule.level).max().unwrap_or(Severity::Medium);

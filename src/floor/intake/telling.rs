@@ -38,9 +38,9 @@ pub(super) fn gathered(alerts: &[Arc<Alert>]) -> String {
     loudest.sort_by_key(|(alert, count)| (std::cmp::Reverse((alert.rule.level, *count)), alert.rule.id.clone()));
     let mut text = format!(
         "{} of {} on {} belong together.",
-        comments::count(alerts.len() as u64, "alert"),
-        comments::count(rules.len() as u64, "rule"),
-        comments::count(hosts.len() as u64, "host")
+        counted(alerts.len() as u64, "alert"),
+        counted(rules.len() as u64, "rule"),
+        counted(hosts.len() as u64, "host")
     );
     for (alert, count) in loudest.iter().take(6) {
         let author =

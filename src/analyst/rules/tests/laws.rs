@@ -70,9 +70,60 @@ fn only_people_move_a_rules_share() {
     };
     let before = plain().probability();
     assert!((similar(Value::Null) - before).abs() < 1e-9, "how often machines saw it says nothing");
-    assert!(similar(json!({"malicious": 0, "harmless": 40})) < before / 3.0);
-    assert!(similar(json!({"malicious": 10, "harmless": 0})) > 0.5);
+    let odds = |probability: f64| probability / (1.0 - probability);
+    let ratio = |outcomes: Value| odds(similar(outcomes)) / odds(before);
+    let (some, many) = (json!({"malicious": 0, "harmless": 3}), json!({"malicious": 0, "harmless": 40}));
+    // Ten cases of which one was malicious, and three more that were not: from odds of 1 to 9 to 1 to 12.
+    assert!((ratio(some) - 9.0 / 12.0).abs() < 1e-6);
+    assert!((ratio(many.clone()) - (-0.7_f64).exp()).abs() < 1e-6, "one harmless finding, however often it was said");
+    assert!((ratio(json!({"malicious": 900, "harmless": 0})) - 2.3_f64.exp()).abs() < 1e-6);
+    assert!(ratio(json!({"malicious": 2, "harmless": 0})) > 2.0);
     assert!((similar(json!({"malicious": 0, "harmless": 0})) - before).abs() < 1e-9);
+}
+
+#[test]
+fn what_people_decided_is_told_and_never_closes_a_case_alone() {
+    let alike = json!({"alerts": 400, "hosts": 9, "days": 30, "first": null, "last": null});
+    let answered = |level, outcomes: Value| {
+        let events = vec![start("e", CMD, "cmd /c dir", "C:\\Windows\\explorer.exe", PERSON)];
+        let data = json!({"same_rule": alike, "same_host": alike, "same_values": alike, "outcomes": outcomes});
+        case(level, events).answered("similar_cases", json!({"alert": "a0-0"}), data)
+    };
+    let harmless = json!({"malicious": 0, "harmless": 5000});
+    let draft = answered(Severity::Medium, harmless.clone()).draft();
+    assert!(
+        draft.story.contains("people judged cases of this rule as malicious 0 times and as harmless 5000 times"),
+        "{}",
+        draft.story
+    );
+    assert!(!answered(Severity::Medium, Value::Null).draft().story.contains("people judged"));
+    for level in [Severity::Informational, Severity::Low, Severity::Medium, Severity::High, Severity::Critical] {
+        let (before, after) = (answered(level, Value::Null), answered(level, harmless.clone()));
+        assert_eq!(before.draft().classification, after.draft().classification, "{level}");
+        let close_at = crate::domain::route::RoutePolicy::default().close_at();
+        let closable = |written: &Written| {
+            let score = written.score();
+            score::probability(score.prior) <= close_at
+        };
+        assert_eq!(closable(&before), closable(&after), "{level}: outcomes alone reach no close");
+    }
+}
+
+#[test]
+fn what_people_decided_on_a_rule_counts_for_every_alert_of_it() {
+    let events: Vec<Event> = (0..3)
+        .map(|number| {
+            let mut event = start("e", CMD, "cmd /c dir", "C:\\Windows\\explorer.exe", PERSON);
+            event.id = EventId::new(format!("e{number}"));
+            event
+        })
+        .collect();
+    let alike = json!({"alerts": 0, "hosts": 0, "days": 0, "first": null, "last": null});
+    let data = json!({"same_rule": alike, "same_host": alike, "same_values": alike,
+        "outcomes": {"malicious": 0, "harmless": 40}});
+    let all = || Written { triggers: 3, ..case(Severity::Medium, events.clone()) };
+    let told = all().answered("similar_cases", json!({"alert": "a0-0"}), data).score();
+    assert!(told.prior < all().score().prior - 0.5);
 }
 
 #[test]
