@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::domain::case::{HoldQueue, Status};
 use crate::domain::taint;
 use crate::domain::words::{agreeing, counted, excerpt};
-use crate::floor::queries::{CaseThread, MOST_ALERTS};
+use crate::floor::queries::{CaseThread, MOST_ALERTS, ShownExhibit};
 use crate::ports::desk::DeskCase;
 
 /// The cases in the order in which a person needs them: decisions, information, the rest.
@@ -141,7 +141,7 @@ pub fn thread(thread: &CaseThread) -> String {
         0 => {}
         more => out.push_str(&format!("  and {more} more; --json lists the first {MOST_ALERTS}\n")),
     }
-    let cited = state.verdict.as_ref().map(evidence).unwrap_or_default();
+    let cited = state.verdict.as_ref().map(|verdict| evidence(verdict, &thread.exhibits)).unwrap_or_default();
     out.push_str(&cited);
     // Every id in the thread leads somewhere, cited by the verdict or not.
     let other: Vec<_> =
@@ -156,20 +156,36 @@ pub fn thread(thread: &CaseThread) -> String {
     out
 }
 
-/// The verdict's evidence, quote by quote.
-fn evidence(verdict: &Value) -> String {
+/// A strength as people read it. `decisive` is a step of a scale, and decides nothing alone.
+fn strength(name: &str) -> &str {
+    if name == "decisive" { "very strong" } else { name }
+}
+
+/// The verdict's evidence, quote by quote; of an absence the whole question that found nothing.
+fn evidence(verdict: &Value, exhibits: &[ShownExhibit]) -> String {
     let items = verdict.get("evidence").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut out = String::from("\nEvidence\n");
     for item in items {
         let (id, says) = (text(item, "id"), taint::shown(text(item, "says")));
         let weight = text(item, "weight").replace('_', " ");
-        out.push_str(&format!("  [{id}] {says} ({weight}, {}, {})\n", text(item, "strength"), text(item, "family")));
+        out.push_str(&format!(
+            "  [{id}] {says} ({weight}, {}, {})\n",
+            strength(text(item, "strength")),
+            text(item, "family")
+        ));
         let quotes = item.get("quotes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         if !quotes.is_empty() {
             out.push_str(&format!("       {} {} {}\n", text(item, "time"), text(item, "host"), text(item, "kind")));
         }
-        for quote in quotes {
-            let value = taint::shown(text(quote, "value"));
+        let searched = exhibits.iter().find(|exhibit| quotes.is_empty() && exhibit.id.to_string() == id);
+        out.extend(searched.map(|exhibit| format!("       {}\n", taint::shown(&exhibit.text))));
+        let omitted = item.get("omitted").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        for (at, quote) in quotes.iter().enumerate() {
+            let mark = |side: &str| {
+                let left_out = omitted.get(at).and_then(|one| one.get(side)).and_then(Value::as_bool);
+                if left_out.unwrap_or_default() { "…" } else { "" }
+            };
+            let value = format!("{}{}{}", mark("before"), taint::shown(text(quote, "value")), mark("after"));
             out.push_str(&format!("       {} = {}\n", text(quote, "field"), excerpt(&value, 200)));
         }
     }

@@ -11,7 +11,6 @@ use super::people::{self, Request};
 use super::{gate_view, retention, watching};
 use crate::domain::alert::Severity;
 use crate::domain::entity::HostName;
-use crate::domain::event::kind_name;
 use crate::domain::evidence::Exhibit;
 use crate::domain::ids::{AlertId, CaseId, EvidenceId, RuleId};
 use crate::journal::alert_log::AlertLog;
@@ -27,8 +26,8 @@ use crate::ports::events::retention::{RetentionPolicy, Size};
 use crate::ports::events::tally::{Dimension, Grouping, Tally, TallyQuery};
 use crate::ports::journal::JournalError;
 use crate::ports::storage::StorageError;
-use crate::tools::recorded;
 use crate::tools::view::{EventView, IN_A_ROW};
+use crate::tools::{known_as, recorded};
 
 /// A question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,6 +195,7 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
     let case = cases(stores).await?.into_iter().find(|case| case.id == id).ok_or(DeskError::NoCase(id))?;
     let stream = CaseStream::open(stores.journal.clone(), id, None).await?;
     let ledger = recorded::before(stores.journal.as_ref(), stream.log(), u32::MAX).await?.ledger;
+    let (store, watermark) = (stores.events.as_ref(), stores.events.watermark().await?);
     let mut exhibits = Vec::new();
     for id in ledger.ids() {
         let text = match ledger.get(id) {
@@ -203,13 +203,14 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
                 Some(event) => EventView::row(&event, IN_A_ROW).line(),
                 None => format!("event {event}, which the store no longer holds"),
             },
-            Some(Exhibit::Absence { absence }) => format!(
-                "no {} on {} from {} to {}",
-                kind_name(&absence.channel, absence.code),
-                absence.host,
-                absence.from,
-                absence.to
-            ),
+            Some(Exhibit::Absence { absence }) => {
+                let known_as = match &absence.process {
+                    Some(process) => known_as::process(store, Some(&absence.host), process, watermark).await?,
+                    None => None,
+                };
+                let (from, to) = (absence.from.strftime("%F %T"), absence.to.strftime("%F %T"));
+                format!("{} from {from} to {to}", absence.asked(known_as.as_deref()))
+            }
             None => continue,
         };
         exhibits.push(ShownExhibit { id, text });
