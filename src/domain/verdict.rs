@@ -438,6 +438,7 @@ pub(crate) mod tests {
             }),
             question_for_receiver: None,
             would_change: None,
+            origins: vec![],
         }
     }
 
