@@ -56,6 +56,43 @@ pub fn read(text: &str) -> Reading {
     }
 }
 
+/// Where in a text the first word stands by which it is known to do something, the gravest thing first; the beginning of
+/// a text that does nothing.
+#[must_use]
+pub fn telling_start(text: &str) -> usize {
+    // The same length in bytes, so that a place in one is a place in the other.
+    let plain = text.to_ascii_lowercase();
+    let of_capability = |wanted: Capability| {
+        let entries =
+            WORDS.iter().filter(move |(capability, _)| *capability == wanted).flat_map(|(_, entries)| *entries);
+        let met = entries.filter(|words| words.iter().all(|word| plain.contains(word)));
+        met.filter_map(|words| words.iter().filter_map(|word| plain.find(word)).min()).min()
+    };
+    GRAVEST.into_iter().find_map(of_capability).unwrap_or(0)
+}
+
+/// What a text is quoted by, the gravest first.
+const GRAVEST: [Capability; 6] = [
+    Capability::Credential,
+    Capability::RecoveryInhibition,
+    Capability::Evasion,
+    Capability::RemoteExecution,
+    Capability::Download,
+    Capability::ExecuteInMemory,
+];
+
+/// Where a quote of so many characters begins so that it shows what tells: at the beginning of the text if that does.
+#[must_use]
+pub fn quotable_start(text: &str, most: usize) -> usize {
+    let at = telling_start(text);
+    if text[..at].chars().count() < most / 2 {
+        return 0;
+    }
+    // From the beginning of its line, if that is near.
+    let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    if text[line..at].chars().count() < most / 2 { line } else { at }
+}
+
 /// Lower case, carets, back ticks and quotation marks of obfuscation removed, white space collapsed.
 #[must_use]
 pub fn folded(text: &str) -> String {
@@ -133,9 +170,17 @@ mod tests {
     }
 
     #[test]
+    fn a_long_text_is_quoted_where_it_tells_something() {
+        let text = format!("{}\nlsadump::dcsync /user:x\nrest", "banner ".repeat(60));
+        assert_eq!(&text[quotable_start(&text, 40)..][..7], "lsadump");
+        assert_eq!(quotable_start("Get-Service", 24), 0);
+    }
+
+    #[test]
     fn anything_can_be_read() {
         for text in ["", "====================================", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "é\u{0}"] {
             let _ = read(text);
+            assert!(text.is_char_boundary(quotable_start(text, 4)));
         }
     }
 }

@@ -17,6 +17,7 @@ use super::tool::{Permission, Scope, Tool};
 use crate::domain::alert::Alert;
 use crate::domain::evidence::Quote;
 use crate::domain::taint;
+use crate::domain::words::counted;
 use crate::knowledge::template;
 
 /// See the module.
@@ -97,7 +98,7 @@ impl Tool for SimilarCases {
         };
         let title = taint::shown(&of.rule.title);
         let rows = vec![
-            Row::said(said(&format!("by the rule `{title}`"), &similar.same_rule)),
+            Row::said(said(&format!("by the rule `{title}`, outside this case"), &similar.same_rule)),
             Row::said(said("of these on this machine", &similar.same_host)),
             Row::said(said("of these on the same values", &similar.same_values)),
             Row::said("what people decided on them: no outcomes recorded".into()),
@@ -129,10 +130,10 @@ fn alike<'a>(alerts: impl Iterator<Item = &'a Arc<Alert>>) -> Alike {
 fn said(which: &str, alike: &Alike) -> String {
     match (alike.first, alike.last) {
         (Some(first), Some(last)) => format!(
-            "{which}: {} other alerts on {} machines and {} days, from {} to {}",
-            alike.alerts,
-            alike.hosts,
-            alike.days,
+            "{which}: {} on {} and {}, from {} to {}",
+            counted(alike.alerts, "other alert"),
+            counted(alike.hosts, "machine"),
+            counted(alike.days, "day"),
             first.strftime("%F"),
             last.strftime("%F")
         ),
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!(texts[3], "what people decided on them: no outcomes recorded");
         assert_eq!(
             texts[1],
-            "of these on this machine: 1 other alerts on 1 machines and 1 days, from 2026-01-02 to 2026-01-02"
+            "of these on this machine: 1 other alert on 1 machine and 1 day, from 2026-01-02 to 2026-01-02"
         );
     }
 

@@ -2,6 +2,10 @@
 
 use crate::domain::evidence::{Citation, Family, Quote, Strength, Weight};
 use crate::domain::ids::EvidenceId;
+use crate::domain::words::excerpt;
+
+/// Most characters of what a citation claims, the mark of what was cut left out.
+const LONGEST_CLAIM: usize = 159;
 
 /// Five fixed steps of the likelihood ratio, as natural logarithms: nothing is fitted to samples.
 /// A ratio of about 1.5.
@@ -92,7 +96,7 @@ impl Feature {
         Citation {
             evidence: self.evidence,
             quotes: self.quotes.clone(),
-            says: self.says.chars().take(160).collect(),
+            says: excerpt(&self.says, LONGEST_CLAIM).into_owned(),
             weight,
             strength,
             family: self.family,
