@@ -106,6 +106,12 @@ pub fn thread(thread: &CaseThread) -> String {
         counted(state.alerts, "alert"),
         state.trace,
     );
+    for clock in &thread.clocks {
+        out.push_str(&format!(
+            "Clock: times below are as recorded, and called UTC unshifted; {}\n",
+            taint::shown(clock)
+        ));
+    }
     if !state.roles.is_empty() {
         let roles = state.roles.iter().map(|(host, role)| format!("{} {role}", taint::shown(host)));
         out.push_str(&format!("Roles: {}\n", roles.collect::<Vec<_>>().join(", ")));

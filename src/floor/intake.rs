@@ -160,7 +160,7 @@ impl State {
                     caught_up = false;
                 }
                 AlertEntry::CaughtUp { .. } => caught_up = true,
-                AlertEntry::LogRead { .. } | AlertEntry::Unknown => {}
+                AlertEntry::LogRead { .. } | AlertEntry::ClockSeen { .. } | AlertEntry::Unknown => {}
             }
             read = number;
         }

@@ -1,6 +1,6 @@
 //! What commands ask of a state folder: answered by the floor that holds it, or from its files when none does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -97,6 +97,10 @@ pub struct CaseThread {
     /// Its first alerts, by time: at most [`MOST_ALERTS`] of them. The state says how many there are.
     #[serde(default)]
     pub alerts: Vec<ShownAlert>,
+    /// Of the logs that its alerts are from, those whose clock shows to be off, with what it shows: the times of the
+    /// case are as these logs recorded them.
+    #[serde(default)]
+    pub clocks: Vec<String>,
 }
 
 /// Of a case with more alerts than this the first ones are listed: thousands are no list.
@@ -218,6 +222,12 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
     let known = AlertLog::open(stores.journal.clone()).await?;
     let mut alerts = known.get(&stream.log().alerts);
     alerts.sort_by(|one, other| (one.time, &one.id).cmp(&(other.time, &other.id)));
+    let off = known.clocks();
+    let mut clocks = BTreeSet::new();
+    for alert in alerts.iter().take(if off.is_empty() { 0 } else { MOST_ALERTS }) {
+        let log = store.get(&alert.event).await?.map(|event| event.origin.file);
+        clocks.extend(log.and_then(|log| off.get(&log).map(|shows| format!("{log}: {shows}"))));
+    }
     let alerts = alerts.into_iter().take(MOST_ALERTS).map(|alert| ShownAlert {
         id: alert.id.clone(),
         time: alert.time,
@@ -226,7 +236,13 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
         title: alert.rule.title.clone(),
         level: alert.rule.level,
     });
-    Ok(CaseThread { case, comments: stores.desk.comments(id).await?, exhibits, alerts: alerts.collect() })
+    Ok(CaseThread {
+        case,
+        comments: stores.desk.comments(id).await?,
+        exhibits,
+        alerts: alerts.collect(),
+        clocks: clocks.into_iter().collect(),
+    })
 }
 
 /// The cases in which each of these words occurs somewhere, in any case of letters: in the title, the verdict's

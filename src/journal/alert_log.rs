@@ -33,6 +33,13 @@ pub enum AlertEntry {
         /// What is missing or was not read word for word.
         damage: Option<String>,
     },
+    /// A log's own clock shows to be off, and nobody declared it: its times are told as they were recorded.
+    ClockSeen {
+        /// The log, by the name it was given.
+        log: String,
+        /// What it shows; nothing once the log was read with its offset declared.
+        shows: Option<String>,
+    },
     /// An entry of a later version.
     #[serde(other)]
     Unknown,
@@ -44,6 +51,7 @@ pub struct AlertLog {
     known: Mutex<HashMap<AlertId, Arc<Alert>>>,
     end: Mutex<End>,
     damaged: Mutex<BTreeMap<String, String>>,
+    clocks: Mutex<BTreeMap<String, String>>,
 }
 
 /// What the stream ends with, as far as it matters to [`AlertLog::caught_up`].
@@ -74,7 +82,13 @@ impl AlertLog {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn open(journal: Arc<dyn Journal>) -> Result<Self, JournalError> {
-        let log = Self { journal, known: Mutex::default(), end: Mutex::default(), damaged: Mutex::default() };
+        let log = Self {
+            journal,
+            known: Mutex::default(),
+            end: Mutex::default(),
+            damaged: Mutex::default(),
+            clocks: Mutex::default(),
+        };
         let AlertRows { entries, damaged } = log.read(0).await?;
         // It may have been the word on a damaged log.
         if let Some(damage) = damaged.first() {
@@ -84,8 +98,10 @@ impl AlertLog {
             log.end().caught_up = Some((0, *watermark));
         }
         for (_, _, entry) in entries {
-            if let AlertEntry::LogRead { log: name, damage } = entry {
-                log.keep_damage(name, damage);
+            match entry {
+                AlertEntry::LogRead { log: name, damage } => log.keep_damage(name, damage),
+                AlertEntry::ClockSeen { log: name, shows } => keep(&log.clocks, name, shows),
+                AlertEntry::Arrived { .. } | AlertEntry::CaughtUp { .. } | AlertEntry::Unknown => {}
             }
         }
         Ok(log)
@@ -169,12 +185,31 @@ impl AlertLog {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn keep_damage(&self, log: String, damage: Option<String>) {
-        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        match damage {
-            Some(damage) => drop(damaged.insert(log, damage)),
-            None => drop(damaged.remove(&log)),
+    /// Records what a log's clock shows; of a clock that is right nothing, unless it was off before.
+    ///
+    /// # Errors
+    /// When the journal refuses.
+    pub async fn clock_seen(&self, log: &str, shows: Option<String>, at: Timestamp) -> Result<(), JournalError> {
+        if self.clocks().get(log) == shows.as_ref() {
+            return Ok(());
         }
+        let entry = AlertEntry::ClockSeen { log: log.to_owned(), shows: shows.clone() };
+        self.end().arrivals += 1;
+        let appended = self.append(std::iter::once(entry), at).await;
+        self.end().arrivals += 1;
+        appended?;
+        keep(&self.clocks, log.to_owned(), shows);
+        Ok(())
+    }
+
+    /// The logs whose times are told as recorded although their clock shows to be off, with what it shows.
+    #[must_use]
+    pub fn clocks(&self) -> BTreeMap<String, String> {
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep_damage(&self, log: String, damage: Option<String>) {
+        keep(&self.damaged, log, damage);
     }
 
     fn end(&self) -> MutexGuard<'_, End> {
@@ -189,6 +224,7 @@ impl AlertLog {
                     AlertEntry::Arrived { .. } => "arrived",
                     AlertEntry::CaughtUp { .. } => "caught_up",
                     AlertEntry::LogRead { .. } => "log_read",
+                    AlertEntry::ClockSeen { .. } => "clock_seen",
                     AlertEntry::Unknown => "unknown",
                 }
                 .into(),
@@ -226,6 +262,15 @@ impl AlertLog {
             }
         }
         Ok(rows)
+    }
+}
+
+/// Keeps the newest word on a log; none ends the last one.
+fn keep(kept: &Mutex<BTreeMap<String, String>>, log: String, word: Option<String>) {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    match word {
+        Some(word) => drop(kept.insert(log, word)),
+        None => drop(kept.remove(&log)),
     }
 }
 

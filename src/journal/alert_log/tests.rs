@@ -13,6 +13,7 @@ async fn arrived(log: &AlertLog) -> Vec<String> {
         AlertEntry::Arrived { alert } => alert.id.to_string(),
         AlertEntry::CaughtUp { watermark } => format!("caught up at {}", watermark.0),
         AlertEntry::LogRead { log, damage } => format!("read {log}: {damage:?}"),
+        AlertEntry::ClockSeen { log, shows } => format!("clock of {log}: {shows:?}"),
         AlertEntry::Unknown => "unknown".into(),
     });
     ids.collect()
@@ -115,4 +116,16 @@ async fn what_was_read_is_known_even_before_whoever_received_it_says_so() {
     assert!(reader.get(&[AlertId::new("a")]).is_empty());
     assert_eq!(arrived(&reader).await, ["a"]);
     assert_eq!(reader.get(&[AlertId::new("a")]).len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_logs_clock_shows_is_kept_until_it_is_declared() {
+    let (_folder, journal) = journal();
+    let log = open(&journal).await;
+    log.clock_seen("off.json", Some("+2h".into()), at(0)).await.expect("it is written");
+    log.clock_seen("right.json", None, at(0)).await.expect("nothing is to be written");
+    assert_eq!(open(&journal).await.clocks().into_iter().collect::<Vec<_>>(), [("off.json".into(), "+2h".into())]);
+    log.clock_seen("off.json", None, at(1)).await.expect("it is written");
+    assert!(open(&journal).await.clocks().is_empty());
+    assert_eq!(arrived(&log).await.len(), 2);
 }
