@@ -132,7 +132,7 @@ pub struct AbsenceClaim {
     /// Event id of the searched kind of event.
     pub code: u32,
     /// Only what this process did or started: Sysmon's `ProcessGuid`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<String>,
     /// Field conditions the events would have met.
     pub conditions: Vec<Quote>,

@@ -56,6 +56,20 @@ pub fn read(text: &str) -> Reading {
     }
 }
 
+/// Both outputs of a shell's command go to a file that somebody else will fetch: a `.tmp` in Windows' own folder for
+/// such, or a share of the machine itself. Whoever sits at a machine reads the answer on the screen, and what runs by
+/// plan keeps a log of its own name.
+#[must_use]
+pub fn leaves_output_to_be_fetched(command: &str) -> bool {
+    let folded = folded(command);
+    let (kept, to_file) = (folded.contains("2>&1"), folded.split("> ").skip(1).chain(folded.split('>').skip(1)));
+    kept && to_file.map(str::trim_start).any(|target| {
+        let file = target.split(' ').next().unwrap_or_default();
+        let in_temp = file.contains("\\windows\\temp\\") && file.ends_with(".tmp");
+        in_temp || file.starts_with("\\\\127.0.0.1\\") || file.starts_with("\\\\localhost\\")
+    })
+}
+
 /// Where in a text the first word stands by which it is known to do something, the gravest thing first; the beginning of
 /// a text that does nothing.
 #[must_use]
@@ -167,6 +181,23 @@ mod tests {
         assert!(read("rundll32.exe comsvcs.dll,DllRegisterServer").capabilities.is_empty());
         assert!(read("certutil -hashfile a.iso SHA256").capabilities.is_empty());
         assert!(read("vssadmin list shadows").capabilities.is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_somebody_else_will_fetch_is_told_from_a_log() {
+        for fetched in [
+            "cmd.exe /C hostname > C:\\Windows\\Temp\\QwErTyUi.tmp 2>&1",
+            "cmd.exe /Q /c dir 1> \\\\127.0.0.1\\ADMIN$\\__1600000000.1 2>&1",
+        ] {
+            assert!(leaves_output_to_be_fetched(fetched), "{fetched}");
+        }
+        for kept in [
+            "cmd /c backup.cmd > C:\\Windows\\Temp\\backup.log 2>&1",
+            "cmd /c dir > C:\\Windows\\Temp\\a.tmp",
+            "x 2>&1",
+        ] {
+            assert!(!leaves_output_to_be_fetched(kept), "{kept}");
+        }
     }
 
     #[test]

@@ -8,10 +8,14 @@ use super::seen::{Seen, SeenEvent};
 use crate::domain::draft::{Answer, Unknown, WhyUnknown, YesNoUnknown};
 use crate::domain::event::{SYSMON, kind_name};
 use crate::domain::ids::EvidenceId;
+use crate::knowledge::registry;
 use crate::tools::answer::Answered;
 
 /// Most pieces of evidence named with one answer.
 const MOST_NAMED: usize = 5;
+
+/// The question which program recorded.
+const RECORDED_BY: &str = "recording.by";
 
 /// Kinds of events that show what a process did.
 const DEEDS: [u32; 6] = [3, 8, 10, 11, 13, 22];
@@ -78,7 +82,12 @@ pub fn answers(seen: &Seen, brief: &Brief) -> Vec<Answer> {
 fn of_kinds(asked: &playbook::Asked, seen: &Seen) -> Answer {
     let question = asked.question.id;
     let is_of = |channel: &str, code: u32| asked.answered_by.iter().any(|kind| kind.0 == channel && kind.1 == code);
-    let there = seen.related().filter(|event| is_of(&event.view.channel, event.view.code)).map(|event| event.id);
+    // A record of what used the microphone or the camera names its program, though no process is joined to it.
+    let names_recorder =
+        |event: &&SeenEvent| event.get("TargetObject").is_some_and(|path| registry::recorder(path).is_some());
+    let records = seen.events.values().filter(|event| !event.related && question == RECORDED_BY).filter(names_recorder);
+    let there = seen.related().chain(records).filter(|event| is_of(&event.view.channel, event.view.code));
+    let there = there.map(|event| event.id);
     let there: Vec<EvidenceId> = there.take(MOST_NAMED).collect();
     if !there.is_empty() {
         return yes(question, there);

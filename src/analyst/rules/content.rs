@@ -38,6 +38,7 @@ pub fn features(event: &SeenEvent) -> Vec<Feature> {
     let texts = TEXTS.iter().filter_map(|field| Some((field, event.get(field)?)));
     let mut found: Vec<Feature> = texts.flat_map(|(field, text)| of_text(event, field, text)).collect();
     found.extend(proxy(event));
+    found.extend(fetched_answer(event));
     found
 }
 
@@ -132,6 +133,19 @@ fn names_bare_address(text: &str) -> bool {
         let host = rest.split(['/', ':', '\'', '"', ' ', ')']).next().unwrap_or_default();
         host.parse::<std::net::Ipv4Addr>().is_ok()
     })
+}
+
+/// A command of the machine's own account whose answer goes where another machine fetches it: how commands are run from
+/// elsewhere by a task, a service or WMI.
+fn fetched_answer(event: &SeenEvent) -> Option<Feature> {
+    let command = event.get("CommandLine").filter(|_| event.is_start())?;
+    let of_machine = event.account().is_some_and(|account| {
+        let account = account.to_lowercase();
+        account.ends_with('$') || account.ends_with("\\system")
+    });
+    let says = "a command of the machine's own account leaves its answer in a file for somebody to fetch";
+    (of_machine && command::leaves_output_to_be_fetched(command))
+        .then(|| event.feature("answer left to be fetched", Family::Content, STRONG, &["CommandLine"], says))?
 }
 
 /// A program of Windows that runs or fetches other people's code.

@@ -120,7 +120,7 @@ pub struct Facts {
     /// It is a host of the case's alerts.
     pub host_in_case: bool,
     /// Another open case that has an alert on it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<CaseId>,
     /// The evidence.
     pub evidence: EvidenceFacts,
