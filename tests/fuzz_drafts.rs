@@ -47,6 +47,7 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
             host: HostName::new("WKS-1"),
             channel: SYSMON.into(),
             code,
+            process: None,
             conditions: vec![],
             from: at(100),
             to: at(800),

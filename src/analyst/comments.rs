@@ -11,6 +11,7 @@ use crate::domain::route::{Route, Routed};
 use crate::domain::taint;
 use crate::domain::verdict::{Verdict, probability_words};
 use crate::domain::words::{counted, excerpt};
+use crate::knowledge::command;
 use crate::tools::answer::{Answer, Answered};
 use crate::tools::coverage::{Covered, KindSeen};
 use crate::tools::process_tree::{Known, Node};
@@ -22,15 +23,31 @@ const MOST_LINES: usize = 12;
 /// Most characters of one quoted value.
 const LONGEST_QUOTE: usize = 160;
 
+/// Most characters of a verdict's story or of a question: neither is cut short in its middle by a long name.
+const LONGEST_STORY: usize = 1_200;
+
 /// Text from the evidence as a comment may show it: on one line, nothing hidden, no live link.
 #[must_use]
 pub fn quoted(text: &str) -> String {
+    at_most(text, LONGEST_QUOTE)
+}
+
+/// The same, with more room.
+fn at_most(text: &str, most: usize) -> String {
     // Only what could be followed: a file's name is shown as it is.
     let defanged = |text: String, scheme: &str, dead: &str| text.replace(scheme, dead);
     let shown = [("http://", "hxxp://"), ("https://", "hxxps://"), ("HTTP://", "HXXP://"), ("HTTPS://", "HXXPS://")]
         .iter()
         .fold(taint::shown(text), |text, (scheme, dead)| defanged(text, scheme, dead));
-    excerpt(&shown, LONGEST_QUOTE).into_owned()
+    excerpt(&shown, most).into_owned()
+}
+
+/// At most so many characters of a text, from where it begins to tell something; what is left out is marked.
+#[must_use]
+pub fn telling(text: &str, most: usize) -> String {
+    let from = command::quotable_start(text, most);
+    let before = if from > 0 { "…" } else { "" };
+    format!("{before}{}", excerpt(&text[from..], most))
 }
 
 /// What a batch of calls showed; look-ups that showed only what the case knew (`known`) are counted, not repeated.
@@ -85,7 +102,7 @@ fn alert(answered: &Answered, answer: &Answer) -> Option<String> {
     let matched = most_telling(&alert.matched);
     let matched = matched.map_or_else(String::new, |quote| {
         let field = quote.field.rsplit('.').next().unwrap_or(&quote.field);
-        format!(": {field} `{}`", quoted(&quote.value))
+        format!(": {field} `{}`", quoted(&telling(&quote.value, LONGEST_QUOTE)))
     });
     let author = alert.rule.author.as_ref().map_or_else(String::new, |author| format!(", rule by {}", quoted(author)));
     Some(format!(
@@ -140,14 +157,27 @@ fn coverage(answered: &Answered, answer: &Answer) -> Option<String> {
     ];
     let states = states.iter().filter(|(names, _)| !names.is_empty());
     let states: Vec<String> = states.map(|(names, state)| format!("{names} {state}")).collect();
-    Some(format!("- Sensors on {}: {}", quoted(host), states.join("; ")))
+    // The tiers look at windows of different width: what is silent in one may have spoken in the other.
+    let at = |name: &str| {
+        let time: jiff::Timestamp = answered.call.arguments.get(name)?.as_str()?.parse().ok()?;
+        Some(time.strftime("%F %T").to_string())
+    };
+    let window = at("from").zip(at("to")).map_or_else(String::new, |(from, to)| format!(" from {from} to {to}"));
+    Some(format!("- Sensors on {}{window}: {}", quoted(host), states.join("; ")))
 }
 
 fn search(answered: &Answered, answer: &Answer) -> Option<String> {
     let first = answer.rows.iter().find_map(|row| row.view.as_ref());
     let text = match first {
         None if answer.rows.is_empty() => return None,
-        None => answer.rows.first().map(|row| quoted(&row.text)).unwrap_or_default(),
+        None => {
+            let text = answer.rows.first().map(|row| quoted(&row.text)).unwrap_or_default();
+            let host = answered.call.arguments.get("host").and_then(|host| host.as_str());
+            match host.filter(|_| answered.call.arguments.get("group_by").is_some()) {
+                Some(host) => format!("{text} on {} in that window, counted", quoted(host)),
+                None => text,
+            }
+        }
         Some(view) => {
             let kinds: BTreeSet<String> =
                 answer.rows.iter().filter_map(|row| row.view.as_ref()).map(|v| v.kind()).collect();
@@ -184,6 +214,9 @@ pub fn verdict(verdict: &Verdict, analyst: &str) -> String {
         probability * 100.0,
         verdict.coverage().share()
     )];
+    if !words.story.is_empty() {
+        lines.push(at_most(&words.story, LONGEST_STORY));
+    }
     for (weight, name) in [(Weight::ForMalicious, "For malicious"), (Weight::ForBenign, "For benign")] {
         let reasons = verdict.evidence().iter().filter(|item| item.weight() == weight).take(4);
         let reasons: Vec<String> = reasons.map(|item| format!("{} [{}]", quoted(item.says()), item.id())).collect();
@@ -215,7 +248,7 @@ pub fn on_hold(hold: &Hold) -> String {
         "On hold, {}: {}.\nQuestion: {}\nAnswers: {}. If nobody answers: {}.",
         hold.cause.queue(),
         hold.cause.reason(),
-        quoted_question(&hold.ask.question),
+        at_most(&hold.ask.question, LONGEST_STORY),
         hold.ask.options.iter().map(|option| quoted(option)).collect::<Vec<_>>().join(" / "),
         quoted(&hold.ask.default_if_silent)
     );
@@ -223,11 +256,6 @@ pub fn on_hold(hold: &Hold) -> String {
         text.push_str(&format!("\nMissing: {} — look in {}.", quoted(&missing.what), quoted(&missing.where_to_look)));
     }
     text
-}
-
-/// A question is never cut short in its middle by a long name: it gets twice the room of a quote.
-fn quoted_question(text: &str) -> String {
-    excerpt(&taint::shown(text), 2 * LONGEST_QUOTE).into_owned()
 }
 
 fn capital(text: &str) -> String {

@@ -49,6 +49,8 @@ pub enum HoldCause {
     OwnerConfirmation,
     /// A rule reserves the decision for people.
     PolicyRequiresHuman,
+    /// What was seen speaks for harmless, and no proof of it covers every alert.
+    BenignNotProven,
     /// The data do not carry a decision.
     InsufficientTelemetry,
     /// Evidence points both ways.
@@ -90,7 +92,8 @@ impl HoldCause {
     pub const fn queue(self) -> HoldQueue {
         match self {
             Self::ConfirmedThreat | Self::OwnerConfirmation | Self::PolicyRequiresHuman => HoldQueue::NeedsDecision,
-            Self::InsufficientTelemetry
+            Self::BenignNotProven
+            | Self::InsufficientTelemetry
             | Self::ConflictingEvidence
             | Self::BudgetExhausted
             | Self::ToolFailure
@@ -105,8 +108,9 @@ impl HoldCause {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::ConfirmedThreat => "a threat was found",
-            Self::OwnerConfirmation => "it is likely malicious, and no act that was seen proves or excludes it",
+            Self::OwnerConfirmation => "it is likely malicious, and what was seen is not enough to call it proven",
             Self::PolicyRequiresHuman => "a rule reserves this decision for a person",
+            Self::BenignNotProven => "what was seen speaks for harmless, and no proof of it covers every alert",
             Self::InsufficientTelemetry => "the data do not carry a decision",
             Self::ConflictingEvidence => "the evidence points both ways",
             Self::BudgetExhausted => "the investigation used up its budget",

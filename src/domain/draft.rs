@@ -283,4 +283,8 @@ pub struct Draft {
     /// What would change the judgement.
     #[serde(default)]
     pub would_change: Option<String>,
+    /// Machines from which an act on another was started, as their own logs show.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub origins: Vec<HostName>,
 }

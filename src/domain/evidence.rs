@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::entity::HostName;
-use super::event::Event;
+use super::event::{Event, kind_name};
 use super::ids::{EventId, EvidenceId};
 use super::taint;
 
@@ -131,12 +131,35 @@ pub struct AbsenceClaim {
     pub channel: String,
     /// Event id of the searched kind of event.
     pub code: u32,
+    /// Only what this process did or started: Sysmon's `ProcessGuid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
     /// Field conditions the events would have met.
     pub conditions: Vec<Quote>,
     /// First instant searched.
     pub from: Timestamp,
     /// Last instant searched.
     pub to: Timestamp,
+}
+
+impl AbsenceClaim {
+    /// The whole question that found nothing: kind, process, conditions and machine. Without its filters the sentence
+    /// would deny what the log holds. `known_as` is what the process is called, where that is known.
+    #[must_use]
+    pub fn asked(&self, known_as: Option<&str>) -> String {
+        let mut text = format!("no {}", kind_name(&self.channel, self.code));
+        if let Some(process) = &self.process {
+            let named = known_as.map_or_else(|| format!("process {process}"), str::to_owned);
+            text.push_str(&format!(" of {}", taint::shown(&named)));
+        }
+        for (at, Quote { field, value }) in self.conditions.iter().enumerate() {
+            let name = field.strip_prefix("winlog.event_data.").unwrap_or(field);
+            let and = if at == 0 { "with" } else { "and" };
+            text.push_str(&format!(" {and} {} `{}`", taint::shown(name), taint::shown(value)));
+        }
+        text.push_str(&format!(" on {}", taint::shown(self.host.as_str())));
+        text
+    }
 }
 
 /// Proof that a sensor was reporting: this kind of event, on this host, on both sides of the window.
@@ -198,6 +221,22 @@ pub enum CitationError {
     NotAbsent(EvidenceId),
 }
 
+/// Where a quote leaves out something of the stored value: it is byte for byte a part of it, and shown as a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Omitted {
+    /// The value begins before the quote.
+    pub before: bool,
+    /// The value goes on after it.
+    pub after: bool,
+}
+
+impl Omitted {
+    fn of(quote: &str, stored: &str) -> Self {
+        let (before, after) = (!stored.starts_with(quote), !stored.ends_with(quote));
+        Self { before, after }
+    }
+}
+
 /// A cited event that code re-read and found to say what was quoted.
 ///
 /// There is one way to make one, [`VerifiedEvidence::check`], and no way to deserialise one.
@@ -209,6 +248,7 @@ pub struct VerifiedEvidence {
     time: Timestamp,
     host: HostName,
     quotes: Vec<Quote>,
+    omitted: Vec<Omitted>,
     says: String,
     weight: Weight,
     strength: Strength,
@@ -225,6 +265,7 @@ impl VerifiedEvidence {
         if citation.quotes.is_empty() {
             return Err(CitationError::NothingQuoted(id));
         }
+        let mut omitted = Vec::new();
         for quote in &citation.quotes {
             let field = &quote.field;
             let stored = event.field(field).ok_or_else(|| CitationError::NoField { id, field: field.clone() })?;
@@ -236,6 +277,7 @@ impl VerifiedEvidence {
             if unknown || (quote.value.chars().count() < 3 && quote.value != stored) {
                 return Err(CitationError::NothingQuoted(id));
             }
+            omitted.push(Omitted::of(&quote.value, &stored));
         }
         Ok(Self {
             id,
@@ -244,6 +286,7 @@ impl VerifiedEvidence {
             time: event.time,
             host: event.host.clone(),
             quotes: citation.quotes.clone(),
+            omitted,
             says: citation.says.clone(),
             weight: citation.weight,
             strength: citation.strength,
@@ -261,6 +304,12 @@ impl VerifiedEvidence {
     #[must_use]
     pub fn quotes(&self) -> &[Quote] {
         &self.quotes
+    }
+
+    /// What each quote leaves out of its field's value.
+    #[must_use]
+    pub fn omitted(&self) -> &[Omitted] {
+        &self.omitted
     }
 
     /// Some quote is of a field in which behaviour shows, not of a label somebody gave it.
@@ -442,6 +491,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_quote_of_a_part_says_that_it_is_one() {
+        let of = |value: &str| checked("winlog.event_data.CommandLine", value).expect("the quote is true").omitted;
+        let omitted = |before, after| vec![Omitted { before, after }];
+        assert_eq!(of("comsvcs.dll, MiniDump"), omitted(true, true));
+        assert_eq!(of("rundll32.exe"), omitted(false, true));
+        assert_eq!(of("out.dmp full"), omitted(true, false));
+        assert_eq!(of("rundll32.exe comsvcs.dll, MiniDump 712 out.dmp full"), omitted(false, false));
+    }
+
+    #[test]
     fn a_value_that_is_not_known_proves_nothing() {
         for (stored, quoted) in [("", ""), ("-", "-"), ("-", "")] {
             let mut event = process_event();
@@ -462,11 +521,31 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_absence_is_told_with_everything_it_was_asked_by() {
+        let claim = AbsenceClaim {
+            host: HostName::new("WKS-01"),
+            channel: SYSMON.into(),
+            code: 3,
+            process: Some("{aa-1}".into()),
+            conditions: vec![
+                Quote { field: "winlog.event_data.DestinationPort".into(), value: "443".into() },
+                Quote { field: "winlog.event_data.Initiated".into(), value: "true".into() },
+            ],
+            from: Timestamp::UNIX_EPOCH,
+            to: Timestamp::UNIX_EPOCH,
+        };
+        let filters = "with DestinationPort `443` and Initiated `true` on WKS-01";
+        assert_eq!(claim.asked(None), format!("no Sysmon 3 of process {{aa-1}} {filters}"));
+        assert_eq!(claim.asked(Some("cmd.exe (pid 712)")), format!("no Sysmon 3 of cmd.exe (pid 712) {filters}"));
+    }
+
+    #[test]
     fn an_absence_counts_only_while_the_sensor_lives() {
         let claim = AbsenceClaim {
             host: HostName::new("WKS-01"),
             channel: SYSMON.into(),
             code: 3,
+            process: None,
             conditions: vec![],
             from: Timestamp::UNIX_EPOCH,
             to: Timestamp::UNIX_EPOCH,

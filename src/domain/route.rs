@@ -207,6 +207,15 @@ pub fn route(verdict: &Verdict, facts: &CaseFacts, policy: &RoutePolicy) -> Rout
                 (Tier::One, Some(unknown)) => {
                     routed(escalate(verdict), "missing_fact_is_obtainable", unknown.what.clone())
                 }
+                (Tier::One | Tier::Two, _) if probability <= policy.close_at() => {
+                    // It speaks for harmless: what is told is what keeps it from being closed, not that data lack.
+                    if let Some(reason) = mandatory {
+                        return routed(hold(HoldCause::PolicyRequiresHuman), "mandatory_human", reason.to_owned());
+                    }
+                    let needs = verdict.words().would_change.as_deref().unwrap_or("no proof covers every alert");
+                    let because = format!("{} is no proof: {needs}", percent(probability));
+                    routed(hold(HoldCause::BenignNotProven), "undetermined", because)
+                }
                 (Tier::One | Tier::Two, _) => {
                     let cause = if probability >= policy.escalate_at {
                         HoldCause::OwnerConfirmation

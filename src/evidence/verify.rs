@@ -57,6 +57,7 @@ async fn count(store: &dyn EventStore, absence: &AbsenceClaim, watermark: Waterm
     let query = EventQuery {
         host: Some(absence.host.clone()),
         kinds: vec![Kind { channel: Some(absence.channel.clone()), code: absence.code }],
+        process: absence.process.clone(),
         conditions: conditions.collect(),
         limit: 1,
         ..EventQuery::within(absence.from, absence.to, watermark)

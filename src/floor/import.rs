@@ -178,8 +178,10 @@ pub async fn import_all(
     Ok(all)
 }
 
-/// Puts on record what is missing of a log, before any case is judged on what was read of it.
+/// Puts on record what is missing of a log and how its clock shows to be off, before any case is judged on what was read of it.
 async fn note_loss(shared: &Shared, log: &str, imported: &Imported) -> Result<(), IngestError> {
+    let shows = imported.clock.finding().map(|found| found.to_string());
+    shared.alerts.clock_seen(log, shows, shared.clock.now()).await?;
     Ok(shared.alerts.log_read(log, imported.damage.loss(), shared.clock.now()).await?)
 }
 

@@ -162,7 +162,10 @@ impl State {
                     caught_up = None;
                 }
                 AlertEntry::CaughtUp { watermark } => caught_up = Some(watermark),
-                AlertEntry::LogRead { .. } | AlertEntry::Lost { .. } | AlertEntry::Unknown => {}
+                AlertEntry::LogRead { .. }
+                | AlertEntry::Lost { .. }
+                | AlertEntry::ClockSeen { .. }
+                | AlertEntry::Unknown => {}
             }
             read = number;
         }

@@ -1,6 +1,6 @@
 //! What commands ask of a state folder: answered by the floor that holds it, or from its files when none does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,6 @@ use super::people::{self, Request};
 use super::{gate_view, retention, watching};
 use crate::domain::alert::Severity;
 use crate::domain::entity::HostName;
-use crate::domain::event::kind_name;
 use crate::domain::evidence::Exhibit;
 use crate::domain::ids::{AlertId, CaseId, EvidenceId, RuleId};
 use crate::journal::alert_log::AlertLog;
@@ -27,8 +26,8 @@ use crate::ports::events::retention::{RetentionPolicy, Size};
 use crate::ports::events::tally::{Dimension, Grouping, Tally, TallyQuery};
 use crate::ports::journal::JournalError;
 use crate::ports::storage::StorageError;
-use crate::tools::recorded;
 use crate::tools::view::{EventView, IN_A_ROW};
+use crate::tools::{known_as, recorded};
 
 /// A question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +97,10 @@ pub struct CaseThread {
     /// Its first alerts, by time: at most [`MOST_ALERTS`] of them. The state says how many there are.
     #[serde(default)]
     pub alerts: Vec<ShownAlert>,
+    /// Of the logs that its alerts are from, those whose clock shows to be off, with what it shows: the times of the
+    /// case are as these logs recorded them.
+    #[serde(default)]
+    pub clocks: Vec<String>,
 }
 
 /// Of a case with more alerts than this the first ones are listed: thousands are no list.
@@ -204,6 +207,7 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
     let case = cases(stores).await?.into_iter().find(|case| case.id == id).ok_or(DeskError::NoCase(id))?;
     let stream = CaseStream::open(stores.journal.clone(), id, None).await?;
     let ledger = recorded::before(stores.journal.as_ref(), stream.log(), u32::MAX).await?.ledger;
+    let (store, watermark) = (stores.events.as_ref(), stores.events.watermark().await?);
     let mut exhibits = Vec::new();
     for id in ledger.ids() {
         let exhibit = ledger.get(id);
@@ -213,13 +217,14 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
                 Some(event) => EventView::row(&event, IN_A_ROW).line(),
                 None => format!("event {event}, which the store no longer holds"),
             },
-            Some(Exhibit::Absence { absence }) => format!(
-                "no {} on {} from {} to {}",
-                kind_name(&absence.channel, absence.code),
-                absence.host,
-                absence.from,
-                absence.to
-            ),
+            Some(Exhibit::Absence { absence }) => {
+                let known_as = match &absence.process {
+                    Some(process) => known_as::process(store, Some(&absence.host), process, watermark).await?,
+                    None => None,
+                };
+                let (from, to) = (absence.from.strftime("%F %T"), absence.to.strftime("%F %T"));
+                format!("{} from {from} to {to}", absence.asked(known_as.as_deref()))
+            }
             None => continue,
         };
         exhibits.push(ShownExhibit { id, text, absence });
@@ -227,6 +232,12 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
     let known = AlertLog::open(stores.journal.clone()).await?;
     let mut alerts = known.get(&stream.log().alerts);
     alerts.sort_by(|one, other| (one.time, &one.id).cmp(&(other.time, &other.id)));
+    let off = known.clocks();
+    let mut clocks = BTreeSet::new();
+    for alert in alerts.iter().take(if off.is_empty() { 0 } else { MOST_ALERTS }) {
+        let log = store.get(&alert.event).await?.map(|event| event.origin.file);
+        clocks.extend(log.and_then(|log| off.get(&log).map(|shows| format!("{log}: {shows}"))));
+    }
     let alerts = alerts.into_iter().take(MOST_ALERTS).map(|alert| ShownAlert {
         id: alert.id.clone(),
         time: alert.time,
@@ -235,7 +246,13 @@ pub async fn thread(stores: &Stores, id: CaseId) -> Result<CaseThread, QueryErro
         title: alert.rule.title.clone(),
         level: alert.rule.level,
     });
-    Ok(CaseThread { case, comments: stores.desk.comments(id).await?, exhibits, alerts: alerts.collect() })
+    Ok(CaseThread {
+        case,
+        comments: stores.desk.comments(id).await?,
+        exhibits,
+        alerts: alerts.collect(),
+        clocks: clocks.into_iter().collect(),
+    })
 }
 
 /// The cases in which each of these words occurs somewhere, in any case of letters: in the title, the verdict's

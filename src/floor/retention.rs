@@ -20,9 +20,11 @@ pub async fn cited(stores: &Stores) -> Result<BTreeSet<EventId>, QueryError> {
     let alerts = AlertLog::open(stores.journal.clone()).await?.read(0).await?;
     let raised = alerts.entries.into_iter().flat_map(|(_, _, entry)| match entry {
         AlertEntry::Arrived { alert } => [std::slice::from_ref(&alert.event), alert.correlated.events()].concat(),
-        AlertEntry::CaughtUp { .. } | AlertEntry::LogRead { .. } | AlertEntry::Lost { .. } | AlertEntry::Unknown => {
-            vec![]
-        }
+        AlertEntry::CaughtUp { .. }
+        | AlertEntry::LogRead { .. }
+        | AlertEntry::Lost { .. }
+        | AlertEntry::ClockSeen { .. }
+        | AlertEntry::Unknown => vec![],
     });
     let mut cited: BTreeSet<EventId> = raised.collect();
     for case in case_stream::cases(stores.journal.as_ref()).await? {

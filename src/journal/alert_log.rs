@@ -39,6 +39,13 @@ pub enum AlertEntry {
         /// What, where and when.
         loss: Loss,
     },
+    /// A log's own clock shows to be off, and nobody declared it: its times are told as they were recorded.
+    ClockSeen {
+        /// The log, by the name it was given.
+        log: String,
+        /// What it shows; nothing once the log was read with its offset declared.
+        shows: Option<String>,
+    },
     /// An entry of a later version.
     #[serde(other)]
     Unknown,
@@ -54,6 +61,7 @@ pub struct AlertLog {
     end: Mutex<End>,
     damaged: Mutex<BTreeMap<String, String>>,
     losses: Mutex<Vec<Loss>>,
+    clocks: Mutex<BTreeMap<String, String>>,
 }
 
 /// What the stream ends with, as far as it matters to [`AlertLog::caught_up`].
@@ -90,6 +98,7 @@ impl AlertLog {
             end: Mutex::default(),
             damaged: Mutex::default(),
             losses: Mutex::default(),
+            clocks: Mutex::default(),
         };
         let AlertRows { entries, damaged } = log.read(0).await?;
         // It may have been the word on a damaged log.
@@ -101,8 +110,9 @@ impl AlertLog {
         }
         for (_, _, entry) in entries {
             match entry {
-                AlertEntry::LogRead { log: name, damage } => log.keep_damage(name, damage),
+                AlertEntry::LogRead { log: name, damage } => keep(&log.damaged, name, damage),
                 AlertEntry::Lost { loss } => log.keep_loss(loss),
+                AlertEntry::ClockSeen { log: name, shows } => keep(&log.clocks, name, shows),
                 AlertEntry::Arrived { .. } | AlertEntry::CaughtUp { .. } | AlertEntry::Unknown => {}
             }
         }
@@ -222,12 +232,31 @@ impl AlertLog {
         }
     }
 
-    fn keep_damage(&self, log: String, damage: Option<String>) {
-        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        match damage {
-            Some(damage) => drop(damaged.insert(log, damage)),
-            None => drop(damaged.remove(&log)),
+    /// Records what a log's clock shows; of a clock that is right nothing, unless it was off before.
+    ///
+    /// # Errors
+    /// When the journal refuses.
+    pub async fn clock_seen(&self, log: &str, shows: Option<String>, at: Timestamp) -> Result<(), JournalError> {
+        if self.clocks().get(log) == shows.as_ref() {
+            return Ok(());
         }
+        let entry = AlertEntry::ClockSeen { log: log.to_owned(), shows: shows.clone() };
+        self.end().arrivals += 1;
+        let appended = self.append(std::iter::once(entry), at).await;
+        self.end().arrivals += 1;
+        appended?;
+        keep(&self.clocks, log.to_owned(), shows);
+        Ok(())
+    }
+
+    /// The logs whose times are told as recorded although their clock shows to be off, with what it shows.
+    #[must_use]
+    pub fn clocks(&self) -> BTreeMap<String, String> {
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep_damage(&self, log: String, damage: Option<String>) {
+        keep(&self.damaged, log, damage);
     }
 
     fn end(&self) -> MutexGuard<'_, End> {
@@ -243,6 +272,7 @@ impl AlertLog {
                     AlertEntry::CaughtUp { .. } => "caught_up",
                     AlertEntry::LogRead { .. } => "log_read",
                     AlertEntry::Lost { .. } => "lost",
+                    AlertEntry::ClockSeen { .. } => "clock_seen",
                     AlertEntry::Unknown => "unknown",
                 }
                 .into(),
@@ -280,6 +310,15 @@ impl AlertLog {
             }
         }
         Ok(rows)
+    }
+}
+
+/// Keeps the newest word on a log; none ends the last one.
+fn keep(kept: &Mutex<BTreeMap<String, String>>, log: String, word: Option<String>) {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    match word {
+        Some(word) => drop(kept.insert(log, word)),
+        None => drop(kept.remove(&log)),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::domain::containment::{DenialRule, Standing};
 use crate::domain::draft::Unknown;
 use crate::domain::entity::{Entity, HostName};
 use crate::domain::ids::RuleId;
-use crate::domain::role::roles;
+use crate::domain::role::{HostRole, roles};
 use crate::domain::words::counted;
 use crate::ports::desk::CaseState;
 
@@ -35,7 +35,15 @@ pub fn state(log: &CaseLog, alerts: &[Arc<Alert>]) -> DeskEffect {
     let mut hosts: Vec<HostName> = alerts.iter().map(|alert| alert.host.clone()).collect();
     hosts.sort();
     hosts.dedup();
-    let parts = roles(alerts.iter().map(AsRef::as_ref));
+    let mut parts = roles(alerts.iter().map(AsRef::as_ref));
+    // Where an act was started, as the log of that machine shows: alerts alone often do not name it.
+    for origin in log.judged().map(|(_, draft)| draft.origins.as_slice()).unwrap_or_default() {
+        let of_case = hosts.contains(origin);
+        let targets = parts.iter().filter(|(host, role)| **role == HostRole::Target && *host != origin).count();
+        if !of_case || targets > 0 {
+            parts.insert(origin.clone(), HostRole::Origin);
+        }
+    }
     let rules: BTreeSet<RuleId> = alerts.iter().map(|alert| alert.rule.id.clone()).collect();
     let accounts = alerts.iter().flat_map(|alert| &alert.entities).filter_map(|entity| match entity {
         Entity::Account(name) => Some(name.clone()),

@@ -59,6 +59,57 @@ pub fn read(text: &str) -> Reading {
     }
 }
 
+/// Both outputs of a shell's command go to a file that somebody else will fetch: a `.tmp` in Windows' own folder for
+/// such, or a share of the machine itself. Whoever sits at a machine reads the answer on the screen, and what runs by
+/// plan keeps a log of its own name.
+#[must_use]
+pub fn leaves_output_to_be_fetched(command: &str) -> bool {
+    let folded = folded(command);
+    let (kept, to_file) = (folded.contains("2>&1"), folded.split("> ").skip(1).chain(folded.split('>').skip(1)));
+    kept && to_file.map(str::trim_start).any(|target| {
+        let file = target.split(' ').next().unwrap_or_default();
+        let in_temp = file.contains("\\windows\\temp\\") && file.ends_with(".tmp");
+        in_temp || file.starts_with("\\\\127.0.0.1\\") || file.starts_with("\\\\localhost\\")
+    })
+}
+
+/// Where in a text the first word stands by which it is known to do something, the gravest thing first; the beginning of
+/// a text that does nothing.
+#[must_use]
+pub fn telling_start(text: &str) -> usize {
+    // The same length in bytes, so that a place in one is a place in the other.
+    let plain = text.to_ascii_lowercase();
+    let of_capability = |wanted: Capability| {
+        let entries =
+            WORDS.iter().filter(move |(capability, _)| *capability == wanted).flat_map(|(_, entries)| *entries);
+        let met = entries.filter(|words| words.iter().all(|word| plain.contains(word)));
+        met.filter_map(|words| words.iter().filter_map(|word| plain.find(word)).min()).min()
+    };
+    GRAVEST.into_iter().find_map(of_capability).unwrap_or(0)
+}
+
+/// What a text is quoted by, the gravest first.
+const GRAVEST: [Capability; 6] = [
+    Capability::Credential,
+    Capability::RecoveryInhibition,
+    Capability::Evasion,
+    Capability::RemoteExecution,
+    Capability::Download,
+    Capability::ExecuteInMemory,
+];
+
+/// Where a quote of so many characters begins so that it shows what tells: at the beginning of the text if that does.
+#[must_use]
+pub fn quotable_start(text: &str, most: usize) -> usize {
+    let at = telling_start(text);
+    if text[..at].chars().count() < most / 2 {
+        return 0;
+    }
+    // From the beginning of its line, if that is near.
+    let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    if text[line..at].chars().count() < most / 2 { line } else { at }
+}
+
 /// Lower case, carets, back ticks and quotation marks of obfuscation removed, white space collapsed.
 #[must_use]
 pub fn folded(text: &str) -> String {
@@ -136,9 +187,34 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_somebody_else_will_fetch_is_told_from_a_log() {
+        for fetched in [
+            "cmd.exe /C hostname > C:\\Windows\\Temp\\QwErTyUi.tmp 2>&1",
+            "cmd.exe /Q /c dir 1> \\\\127.0.0.1\\ADMIN$\\__1600000000.1 2>&1",
+        ] {
+            assert!(leaves_output_to_be_fetched(fetched), "{fetched}");
+        }
+        for kept in [
+            "cmd /c backup.cmd > C:\\Windows\\Temp\\backup.log 2>&1",
+            "cmd /c dir > C:\\Windows\\Temp\\a.tmp",
+            "x 2>&1",
+        ] {
+            assert!(!leaves_output_to_be_fetched(kept), "{kept}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_quoted_where_it_tells_something() {
+        let text = format!("{}\nlsadump::dcsync /user:x\nrest", "banner ".repeat(60));
+        assert_eq!(&text[quotable_start(&text, 40)..][..7], "lsadump");
+        assert_eq!(quotable_start("Get-Service", 24), 0);
+    }
+
+    #[test]
     fn anything_can_be_read() {
         for text in ["", "====================================", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "é\u{0}"] {
             let _ = read(text);
+            assert!(text.is_char_boundary(quotable_start(text, 4)));
         }
     }
 }

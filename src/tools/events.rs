@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use super::alerts::unavailable;
 use super::answer::{Answer, Header, Row, ToolError};
+use super::known_as;
 use super::tool::{Permission, Scope, Tool};
 use super::view::{ALONE, EventView, IN_A_ROW};
 use crate::domain::alert::RuleCard;
@@ -234,15 +235,17 @@ impl Tool for SearchWinlogEvents {
             header.sensor =
                 if sensor.is_alive() { format!("{name} alive") } else { format!("{name} not proven alive") };
             if sensor.is_alive() {
-                let of = match (&query.process, query.conditions.first()) {
-                    (Some(process), _) => format!(" of process {process}"),
-                    (None, Some(condition)) => format!(" with {} {}", condition.field, taint::shown(&condition.value)),
-                    (None, None) => String::new(),
+                let known_as = match &query.process {
+                    Some(process) => {
+                        let (store, host) = (scope.events.as_ref(), query.host.as_ref());
+                        known_as::process(store, host, process, scope.watermark).await.map_err(unavailable)?
+                    }
+                    None => None,
                 };
                 let (from, to) = (query.from.strftime("%T"), query.to.strftime("%T"));
                 let text = format!(
-                    "no {name}{of} on {} from {from} to {to}; the sensor reported before and after",
-                    taint::shown(absence.host.as_str())
+                    "{} from {from} to {to}; the sensor reported before and after",
+                    absence.asked(known_as.as_deref())
                 );
                 rows.push(Row { exhibit: Some(Exhibit::Absence { absence }), view: None, text });
             }
@@ -283,13 +286,12 @@ fn absence(query: &EventQuery) -> Option<AbsenceClaim> {
     }
     let [Kind { channel: Some(channel), code }] = query.kinds.as_slice() else { return None };
     let conditions = query.conditions.iter().map(|c| Quote { field: c.field.clone(), value: c.value.clone() });
-    let process =
-        query.process.iter().map(|id| Quote { field: "winlog.event_data.ProcessGuid".into(), value: id.clone() });
     Some(AbsenceClaim {
         host: query.host.clone()?,
         channel: channel.clone(),
         code: *code,
-        conditions: conditions.chain(process).collect(),
+        process: query.process.clone(),
+        conditions: conditions.collect(),
         from: query.from,
         to: query.to,
     })

@@ -17,6 +17,7 @@ pub mod events;
 pub mod events_of;
 mod filing;
 pub mod hunting;
+pub mod known_as;
 pub mod logon_session;
 pub mod lookup;
 pub mod prevalence;

@@ -183,7 +183,7 @@ impl Tool for SimilarCases {
         };
         let title = taint::shown(&of.rule.title);
         let mut rows = vec![
-            Row::said(told(&format!("by the rule `{title}`"), &similar.same_rule)),
+            Row::said(told(&format!("by the rule `{title}`, outside this case"), &similar.same_rule)),
             Row::said(told("of these on this machine", &similar.same_host)),
             Row::said(told("of these on the same values", &similar.same_values)),
             Row::said(decided(similar.outcomes)),
@@ -251,10 +251,10 @@ fn shown((likeness, said): (Likeness, &CaseOutcome)) -> JudgedCase {
 fn told(which: &str, alike: &Alike) -> String {
     match (alike.first, alike.last) {
         (Some(first), Some(last)) => format!(
-            "{which}: {} other alerts on {} machines and {} days, from {} to {}",
-            alike.alerts,
-            alike.hosts,
-            alike.days,
+            "{which}: {} on {} and {}, from {} to {}",
+            counted(alike.alerts, "other alert"),
+            counted(alike.hosts, "machine"),
+            counted(alike.days, "day"),
             first.strftime("%F"),
             last.strftime("%F")
         ),

@@ -12,7 +12,7 @@ use super::alerts::unavailable;
 use super::answer::{Answer, Header, Row, ToolError};
 use super::surroundings::Surroundings;
 use super::tool::{Permission, Scope, Tool};
-use super::view::{EventView, IN_A_ROW};
+use super::view::{self, EventView, IN_A_ROW};
 use crate::domain::entity::HostName;
 use crate::domain::event::Event;
 use crate::domain::taint;
@@ -45,7 +45,8 @@ pub struct Named {
 /// What is declared around an event.
 #[must_use]
 pub fn around(context: &Context, event: &Event) -> Around {
-    let account = ["User", "SubjectUserName", "TargetUserName"].iter().find_map(|name| event.data(name));
+    let account = view::account(|name| event.data(name));
+    let account = account.as_deref();
     let image = ["Image", "NewProcessName", "SourceImage", "ProcessName"].iter().find_map(|name| event.data(name));
     let source = event.data("IpAddress").or_else(|| event.data("SourceIp"));
     let source = source.and_then(|text| text.parse::<IpAddr>().ok());

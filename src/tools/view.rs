@@ -58,7 +58,7 @@ const TELLING: [&str; 42] = [
 ];
 
 /// Fields that connect events with one another, or that only a program reads: kept with a row, and not in its line.
-const CONNECTING: [&str; 41] = [
+const CONNECTING: [&str; 45] = [
     "ProcessGuid",
     "ParentProcessGuid",
     "SourceProcessGUID",
@@ -72,6 +72,10 @@ const CONNECTING: [&str; 41] = [
     "ParentProcessId",
     "NewProcessId",
     "SubjectUserSid",
+    "SubjectDomainName",
+    "TargetDomainName",
+    "MemberName",
+    "PrivilegeList",
     "SourceIp",
     "SourceHostname",
     "Initiated",
@@ -128,6 +132,25 @@ pub fn most_telling(quotes: &[Quote]) -> Option<&Quote> {
             .unwrap_or(usize::MAX)
     };
     quotes.iter().min_by_key(place)
+}
+
+/// Fields that name an account, who acted before who was acted on, each with the field of its domain. Sysmon writes both
+/// into one.
+const ACCOUNTS: [(&str, Option<&str>); 4] = [
+    ("User", None),
+    ("SourceUser", None),
+    ("SubjectUserName", Some("SubjectDomainName")),
+    ("TargetUserName", Some("TargetDomainName")),
+];
+
+/// The account that acted, as `DOMAIN\\name` where its domain is recorded, by an event's fields. What people declared of
+/// an account of a domain is not declared of every account of that name.
+pub fn account<'e>(get: impl Fn(&str) -> Option<&'e str>) -> Option<String> {
+    ACCOUNTS.iter().find_map(|(name, domain)| {
+        let name = get(name)?;
+        let domain = domain.and_then(&get).filter(|_| !name.contains(['\\', '@']));
+        Some(domain.map_or_else(|| name.to_owned(), |domain| format!("{domain}\\{name}")))
+    })
 }
 
 /// Most characters of one value in a row of many.

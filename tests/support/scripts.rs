@@ -79,6 +79,7 @@ fn draft(classification: Classification, determination: Option<Determination>, p
         human_question: None,
         question_for_receiver: None,
         would_change: None,
+        origins: vec![],
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) const FAMILIES: [Playbook; 4] = [
         looks: &[
             Look {
                 of: Session,
-                kinds: &[(SECURITY, 4624), (SECURITY, 4672)],
+                kinds: &[(SECURITY, 4624)],
                 conditions: &[("TargetLogonId", "equals", "")],
                 before: 1440,
                 after: 5,

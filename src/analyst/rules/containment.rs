@@ -65,6 +65,29 @@ pub fn wishes(
     wishes
 }
 
+/// Why no isolation is wished for, though it is a threat: silence would look like an omission.
+#[must_use]
+pub fn why_none(probability: f64, policy: &RoutePolicy, seen: &Seen, features: &[Feature]) -> String {
+    let percent = |p: f64| format!("{:.1} %", p * 100.0);
+    if probability < policy.contain_at {
+        return format!("{} is below the {} from which one is", percent(probability), percent(policy.contain_at));
+    }
+    if !features.iter().any(|feature| feature.family == Family::Effect && feature.value >= STRONG) {
+        return "no strong effect on a machine was seen, only what points to one".into();
+    }
+    let active: Vec<&Feature> =
+        features.iter().filter(|feature| feature.harm == Harm::Active && feature.value >= STRONG).collect();
+    let on = |feature: &&Feature| seen.events.get(&feature.evidence).map(|event| &event.view.host);
+    match active.iter().find_map(on) {
+        Some(host) if host.is_unknown() => "no log names the machine".into(),
+        Some(host) => format!("{host} is a domain controller or protected, and only a person cuts it off"),
+        None if features.iter().any(|feature| feature.harm == Harm::AtVictim) => {
+            "what was seen was done to this machine from another, which its own log does not prove".into()
+        }
+        None => "nothing was seen to go on that an isolation would stop".into(),
+    }
+}
+
 /// A machine that issues tickets, as far as its events show, or is named like one: that only ever holds back.
 #[must_use]
 pub fn is_domain_controller(host: &HostName, seen: &Seen) -> bool {

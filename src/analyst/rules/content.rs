@@ -4,8 +4,8 @@ use super::feature::{Feature, MODERATE, STRONG, VERY_STRONG, WEAK};
 use super::seen::{Seen, SeenEvent};
 use crate::domain::evidence::Family;
 use crate::knowledge::command::{self, Capability, Reading};
-use crate::knowledge::fingerprints;
 use crate::knowledge::proxies::{self, Abuse};
+use crate::knowledge::{fingerprints, observers};
 use crate::tools::script_block::Script;
 
 /// Fields that hold commands or scripts.
@@ -38,6 +38,7 @@ pub fn features(event: &SeenEvent) -> Vec<Feature> {
     let texts = TEXTS.iter().filter_map(|field| Some((field, event.get(field)?)));
     let mut found: Vec<Feature> = texts.flat_map(|(field, text)| of_text(event, field, text)).collect();
     found.extend(proxy(event));
+    found.extend(fetched_answer(event));
     found
 }
 
@@ -53,6 +54,15 @@ pub fn scripts(seen: &Seen) -> Vec<Feature> {
     scripts.flat_map(|(event, text)| of_text(event, "ScriptBlockText", &text)).collect()
 }
 
+/// What a command or script says once it is decoded; nothing where nothing was encoded.
+#[must_use]
+pub fn decoded(event: &SeenEvent) -> Option<String> {
+    let text = ["CommandLine", "ScriptBlockText", "ImagePath", "ServiceFileName"].iter().find_map(|f| event.get(f))?;
+    let reading = command::read(text);
+    let innermost = reading.layers.last().filter(|_| reading.depth > 1 && reading.layers.len() > 1)?;
+    Some(innermost.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
 /// What the text of a process' start or script says; nothing for other events.
 #[must_use]
 pub fn reading(event: &SeenEvent) -> Option<Reading> {
@@ -62,12 +72,21 @@ pub fn reading(event: &SeenEvent) -> Option<Reading> {
 
 fn of_text(event: &SeenEvent, field: &str, text: &str) -> Vec<Feature> {
     let reading = command::read(text);
-    let names = reading.capabilities.iter().map(|c| c.name()).collect::<Vec<_>>().join(", ");
+    // One thing said is one fact: what has a finding of its own is not told again among the rest.
+    let has_own = |capability: &Capability| {
+        let alone = ALONE.iter().any(|(known, ..)| known == capability);
+        alone
+            || *capability == Capability::RecoveryInhibition
+            || *capability == Capability::Native && reading.native_calls >= 3
+    };
+    let rest: Vec<&str> = reading.capabilities.iter().filter(|c| !has_own(c)).map(|c| c.name()).collect();
     let layered = if reading.depth > 1 { " once decoded" } else { "" };
     let mut found = Vec::new();
     let mut add = |name, value, says: String| found.extend(event.feature(name, Family::Content, value, &[field], says));
     for (capability, name, value, says) in ALONE {
         if reading.has(capability) {
+            let acts = if capability == Capability::Evasion { observers::acts(&reading.layers) } else { vec![] };
+            let says = if acts.is_empty() { says.to_owned() } else { acts.join(", ") };
             add(name, value, format!("the command {says}{layered}"));
         }
     }
@@ -85,9 +104,9 @@ fn of_text(event: &SeenEvent, field: &str, text: &str) -> Vec<Feature> {
         add("downloads and runs", STRONG, format!("the command downloads and runs code in memory{layered}"));
     } else if runs && reading.has(Capability::Decode) {
         add("decodes and runs", STRONG, format!("the command unwraps and runs hidden code{layered}"));
-    } else if !reading.capabilities.is_empty() {
-        let value = if reading.capabilities.len() > 1 { MODERATE } else { WEAK };
-        add("capabilities", value, format!("the text {names}{layered}"));
+    } else if !rest.is_empty() {
+        let value = if rest.len() > 1 { MODERATE } else { WEAK };
+        add("capabilities", value, format!("the text {}{layered}", rest.join(", ")));
     }
     if reading.has(Capability::Download) && reading.layers.iter().any(|layer| names_bare_address(layer)) {
         add(
@@ -114,6 +133,19 @@ fn names_bare_address(text: &str) -> bool {
         let host = rest.split(['/', ':', '\'', '"', ' ', ')']).next().unwrap_or_default();
         host.parse::<std::net::Ipv4Addr>().is_ok()
     })
+}
+
+/// A command of the machine's own account whose answer goes where another machine fetches it: how commands are run from
+/// elsewhere by a task, a service or WMI.
+fn fetched_answer(event: &SeenEvent) -> Option<Feature> {
+    let command = event.get("CommandLine").filter(|_| event.is_start())?;
+    let of_machine = event.account().is_some_and(|account| {
+        let account = account.to_lowercase();
+        account.ends_with('$') || account.ends_with("\\system")
+    });
+    let says = "a command of the machine's own account leaves its answer in a file for somebody to fetch";
+    (of_machine && command::leaves_output_to_be_fetched(command))
+        .then(|| event.feature("answer left to be fetched", Family::Content, STRONG, &["CommandLine"], says))?
 }
 
 /// A program of Windows that runs or fetches other people's code.

@@ -6,16 +6,13 @@ use super::super::Brief;
 use super::feature::{Feature, STRONG};
 use super::score::{self, Score};
 use super::seen::{Seen, SeenEvent};
-use super::{answers, benign, containment, fingerprint, judgement};
-use crate::domain::alert::Alert;
-use crate::domain::draft::{Classification, Determination, Draft, HumanQuestion, Hypothesis, Stance, Unknown};
+use super::{answers, benign, blocked, containment, fingerprint, judgement, origin, story, wording};
+use crate::domain::draft::{Classification, Determination, Draft, HumanQuestion, Hypothesis, Stance};
 use crate::domain::evidence::{Citation, Family, Strength, Weight};
 use crate::domain::ids::EvidenceId;
 use crate::domain::route::RoutePolicy;
 use crate::domain::taint;
-use crate::domain::verdict::{LONGEST_HEADLINE, MOST_CITATIONS, probability_words};
-use crate::domain::words::excerpt;
-use crate::knowledge::paths;
+use crate::domain::verdict::MOST_CITATIONS;
 
 /// The verdict to submit on everything that was seen.
 pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
@@ -45,6 +42,21 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
     let host = of_feature.or_else(|| brief.alerts.first().map(|alert| &alert.host));
     let host = host.map_or_else(String::new, ToString::to_string);
     let unknowns = answers::unknowns(seen, brief);
+    let act = match is_benign {
+        true => harmless.first().and_then(|feature| seen.events.get(&feature.evidence)),
+        false => story::act(seen, brief, &features, harm.as_ref()),
+    };
+    let blocked = blocked::closing_needs(seen, brief, &features);
+    let containment = containment::wishes(classification, probability, &policy, seen, &features);
+    let mut told = story::story(classification, &score, &features, act, seen);
+    if classification == Classification::TruePositive && containment.is_empty() {
+        let why = containment::why_none(probability, &policy, seen, &features);
+        told.push_str(&format!(" No isolation is asked for: {}.", taint::shown(&why)));
+    }
+    let would_change = match classification == Classification::Undetermined && probability <= policy.close_at() {
+        true => format!("closing it needs {blocked}"),
+        false => would_change(&score, &features),
+    };
     let acts: &[Feature] = if is_benign { &harmless } else { &[] };
     let citations = citations(seen, brief, acts, &features);
     Draft {
@@ -52,19 +64,20 @@ pub fn draft(brief: &Brief, seen: &Seen) -> Draft {
         determination: determination(classification, &features),
         malicious_probability: probability,
         self_reported: None,
-        headline: headline(classification, decisive, probability >= policy.escalate_at, &host),
-        story: story(classification, &score, &features, &unknowns),
+        headline: story::headline(&host, &says(classification, decisive, probability, &features, &blocked), act, seen),
+        story: told,
         techniques: techniques(brief, &citations, seen),
         hypotheses: hypotheses(classification, harm.as_ref(), harmless.first()),
         answers: answers::answers(seen, brief),
         contradictions: contradictions(classification, &features),
-        containment: containment::wishes(classification, probability, &policy, seen, &features),
-        human_question: (!is_benign).then(|| question(classification, &host, seen, brief, &features, harm.as_ref())),
+        containment,
+        human_question: (!is_benign).then(|| question(classification, &host, act, harm.as_ref())),
         question_for_receiver: Some(
             "How did it begin, what else did these processes do on these hosts, and is there an ordinary explanation?"
                 .into(),
         ),
-        would_change: Some(would_change(&score, &features)),
+        would_change: Some(would_change),
+        origins: origin::proven(seen).into_iter().map(|origin| origin.host).collect(),
         unknowns,
         citations,
     }
@@ -91,44 +104,36 @@ fn determination(classification: Classification, features: &[Feature]) -> Option
     }
 }
 
-fn headline(classification: Classification, reason: Option<&Feature>, likely: bool, host: &str) -> String {
-    let text = match (classification, reason) {
-        (Classification::Undetermined, None) if likely => {
-            format!("{host}: its rules say likely malicious, and no act that was seen proves it")
+/// What the list shows of a case.
+fn says(
+    classification: Classification,
+    reason: Option<&Feature>,
+    probability: f64,
+    features: &[Feature],
+    blocked: &str,
+) -> String {
+    let policy = RoutePolicy::default();
+    let towards = |sign: f64| {
+        let of_acts = |feature: &&Feature| feature.family != Family::Context && feature.value * sign > 0.0;
+        features.iter().find(of_acts)
+    };
+    match (classification, reason) {
+        (Classification::Undetermined, Some(feature)) => format!("not decided; {}", feature.says),
+        (Classification::Undetermined, None) if probability >= policy.escalate_at => {
+            "its rules say likely malicious, and no act that was seen proves it".into()
         }
-        (Classification::Undetermined, None) => format!("{host}: nothing seen decides this"),
-        (Classification::Undetermined, Some(feature)) => format!("{host}: not decided; {}", feature.says),
-        (_, Some(feature)) => format!("{host}: {}", feature.says),
-        (_, None) => host.to_owned(),
-    };
-    // The mark of a cut is a character too.
-    excerpt(&taint::shown(&text), LONGEST_HEADLINE - 1).into_owned()
-}
-
-/// The three strongest reasons on each side and the decision in a sentence.
-fn story(classification: Classification, score: &Score, features: &[Feature], unknowns: &[Unknown]) -> String {
-    let side = |sign: f64| {
-        let reasons = features.iter().filter(|feature| feature.value * sign > 0.0).take(3);
-        reasons.map(|feature| format!("{} ({})", feature.says, feature.evidence)).collect::<Vec<_>>().join("; ")
-    };
-    let (harm, harmless) = (side(1.0), side(-1.0));
-    let mut text = format!(
-        "{}: {} ({:.1} %).",
-        classification.name(),
-        probability_words(score.probability),
-        score.probability * 100.0
-    );
-    let sides = [("For malicious", harm), ("For benign", harmless)];
-    for (name, reasons) in sides.into_iter().filter(|(_, reasons)| !reasons.is_empty()) {
-        text.push_str(&format!(" {name}: {reasons}."));
+        (Classification::Undetermined, None) if probability <= policy.close_at() => {
+            format!("looks harmless, not closed: that needs {blocked}")
+        }
+        (Classification::Undetermined, None) => match towards(1.0) {
+            Some(feature) => format!("not decided; for harm speaks that {}", feature.says),
+            None => {
+                "not decided: apart from the rule, nothing seen speaks for harm, and nothing proves it harmless".into()
+            }
+        },
+        (_, Some(feature)) => feature.says.clone(),
+        (_, None) => classification.name().to_owned(),
     }
-    if let Some(moved) = score.moved {
-        text.push_str(&format!(" Before looking: {}.", moved.says()));
-    }
-    if let Some(first) = unknowns.first() {
-        text.push_str(&format!(" Not known: {}.", first.what));
-    }
-    taint::shown(&text)
 }
 
 /// What explains the alerts, the strongest features, then the alerts' own events: every verdict shows what fired.
@@ -215,34 +220,20 @@ fn contradictions(classification: Classification, features: &[Feature]) -> Vec<S
     features.iter().filter(against).map(|feature| feature.says.clone()).collect()
 }
 
-/// Asks about one event: the act that weighs most, or else what fired loudest. Host, account, program and time
-/// are all of that event, so that nobody is asked about something that never happened.
+/// Asks about one event. Host, account, program and time are all of that event, so that nobody is asked about something
+/// that never happened.
 fn question(
     classification: Classification,
     host: &str,
-    seen: &Seen,
-    brief: &Brief,
-    features: &[Feature],
+    act: Option<&SeenEvent>,
     harm: Option<&Feature>,
 ) -> HumanQuestion {
-    let loudest = || {
-        let trigger = |alert: &&Alert| seen.triggers.get(&alert.event).and_then(|id| seen.events.get(id));
-        let seen_alerts = brief.alerts.iter().filter(|alert| trigger(alert).is_some());
-        seen_alerts.max_by_key(|alert| (alert.rule.level, std::cmp::Reverse(alert.time))).as_ref().and_then(trigger)
-    };
-    let suspicious = || {
-        let strongest = features.iter().filter(|feature| feature.value > 0.0 && feature.family != Family::Context);
-        let strongest = strongest.max_by(|one, other| one.value.total_cmp(&other.value))?;
-        seen.events.get(&strongest.evidence)
-    };
-    // What speaks for harm is asked about, not what is merely loud: to know the harmless half excuses nothing.
-    let act = harm.and_then(|feature| seen.events.get(&feature.evidence)).or_else(suspicious).or_else(loudest);
-    let what = act.map_or_else(|| format!("the activity on {host}"), asked_about);
+    let what = act.map_or_else(|| format!("something acted on {host}"), wording::sentence);
     let threat = classification == Classification::TruePositive;
     let question = match (threat, harm) {
-        (true, _) => format!("Was {what} an authorised test or change? If not, what is contained?"),
-        (false, Some(feature)) => format!("Is {what} known to its owner ({})?", feature.says),
-        (false, None) => format!("Is {what} known to its owner?"),
+        (true, _) => format!("{what}. Was that an authorised test or change? If not, what is contained?"),
+        (false, Some(feature)) => format!("{what}: {}. Did they mean to, and is it known to its owner?", feature.says),
+        (false, None) => format!("{what}. Did they mean to, and is it known to its owner?"),
     };
     let options: &[&str] = if threat {
         &["authorised", "not authorised: contain", "not known: investigate further"]
@@ -254,19 +245,6 @@ fn question(
         options: options.iter().map(|option| (*option).to_owned()).collect(),
         default_if_silent: "the case stays on hold".into(),
     }
-}
-
-/// `powershell.exe -nop … as CORP\\a.user on WKS-07 at 2026-01-02 03:04:05 UTC [E1]`.
-fn asked_about(event: &SeenEvent) -> String {
-    let view = &event.view;
-    let first = |fields: &[&str]| fields.iter().find_map(|field| view.get(field));
-    let did = first(&["CommandLine", "ImagePath", "ServiceFileName"]).map(str::to_owned);
-    let did = did.or_else(|| first(&["Image", "SourceImage", "NewProcessName"]).map(paths::base_name));
-    let did = did.unwrap_or_else(|| view.kind());
-    let did = excerpt(&did, 140);
-    let account = first(&["User", "SourceUser", "SubjectUserName"]);
-    let account = account.map_or_else(String::new, |account| format!(" as {account}"));
-    format!("`{did}`{account} on {} at {} UTC [{}]", view.host, view.time.strftime("%F %T"), event.id)
 }
 
 /// The smallest single change that would cross a threshold.
@@ -290,6 +268,6 @@ fn would_change(score: &Score, features: &[Feature]) -> String {
         None if features.is_empty() => {
             "any fact that shows what it did: so far only the rule's own level counts".into()
         }
-        None => "no single fact that was seen decides it alone".into(),
+        None => "nothing alone: without any one of these facts it would be judged the same".into(),
     }
 }

@@ -4,8 +4,8 @@ use crate::domain::evidence::{Citation, Family, Quote, Strength, Weight};
 use crate::domain::ids::EvidenceId;
 use crate::domain::words::excerpt;
 
-/// Characters of what a citation says; where it is cut, the mark is the 160th.
-const LONGEST_SAYS: usize = 159;
+/// Most characters of what a citation claims, the mark of what was cut left out.
+const LONGEST_CLAIM: usize = 159;
 
 /// Five fixed steps of the likelihood ratio, as natural logarithms: nothing is fitted to samples.
 /// A ratio of about 1.5.
@@ -96,7 +96,7 @@ impl Feature {
         Citation {
             evidence: self.evidence,
             quotes: self.quotes.clone(),
-            says: excerpt(&self.says, LONGEST_SAYS).into_owned(),
+            says: excerpt(&self.says, LONGEST_CLAIM).into_owned(),
             weight,
             strength,
             family: self.family,

@@ -7,6 +7,7 @@
 mod answers;
 mod authority;
 mod benign;
+mod blocked;
 mod containment;
 mod content;
 mod context;
@@ -23,6 +24,8 @@ mod plan;
 mod rarity;
 mod score;
 mod seen;
+mod story;
+mod wording;
 
 use async_trait::async_trait;
 

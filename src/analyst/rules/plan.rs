@@ -8,13 +8,16 @@ use serde_json::{Value, json};
 use super::super::playbook::{self, Look, Of};
 use super::super::{Brief, Move};
 use super::seen::{Seen, SeenEvent};
-use super::{fingerprint, rarity};
+use super::{answers, fingerprint, rarity};
 use crate::domain::alert::Alert;
 use crate::domain::entity::Entity;
 use crate::domain::event::SYSMON;
 use crate::domain::route::Tier;
-use crate::knowledge::{guid, making, paths, programs};
+use crate::knowledge::{access_mask, guid, making, paths, programs};
 use crate::tools::answer::ToolCall;
+
+/// By what open questions are counted: all that is asked is whether the store holds such events at all.
+const COUNTED_BY: &str = "kind";
 
 /// How wide a tier looks.
 struct Width {
@@ -148,6 +151,9 @@ pub fn second_look(brief: &Brief, seen: &Seen) -> Move {
     for event in &shown {
         script(event, &mut calls);
         session(event, &mut calls);
+        if event.is_security(4688) {
+            relatives(event, &mut calls);
+        }
     }
     Move::Calls {
         calls: calls.calls,
@@ -166,8 +172,10 @@ pub fn closer_look(brief: &Brief, seen: &Seen) -> Option<Move> {
             && event.view.is_sysmon(10)
             && event.get("TargetImage").is_some_and(|target| paths::base_name(target) == "lsass.exe")
     };
+    let scripts = seen.related().filter(|event| matches!(event.view.code, 4103 | 4104));
     let cut = seen
         .starts()
+        .chain(scripts)
         .chain(seen.events.values().filter(opened))
         .filter(|event| event.view.cut)
         .take(2 * width.processes);
@@ -191,15 +199,25 @@ pub fn closer_look(brief: &Brief, seen: &Seen) -> Option<Move> {
             calls.push(search(thread.view.host.as_str(), kinds, Some(target), vec![], window));
         }
     }
+    for handle in seen.related().filter(|event| event.view.is_sysmon(10)).take(width.processes) {
+        started_by(handle, seen, &mut calls);
+    }
     let mut found: Vec<&SeenEvent> = seen.starts().filter(|start| is_interesting(start)).collect();
     found.sort_by_key(|start| start.view.time);
+    for start in &found {
+        writer(start, &mut calls);
+    }
     for start in found.into_iter().take(width.processes) {
         of_process(start, &width, &mut calls);
     }
     ends_of_correlated(brief, seen, &width, &mut calls);
+    for start in seen.starts().filter(|start| start.is_security(4688)).take(width.processes) {
+        relatives(start, &mut calls);
+    }
     for address in origins(seen).into_iter().take(3) {
         calls.push(address);
     }
+    open_questions(brief, seen, &mut calls);
     let because = "What was cut short, whole; the processes behind it; and where it came from.".into();
     (!calls.calls.is_empty()).then_some(Move::Calls { calls: calls.calls, because })
 }
@@ -257,8 +275,7 @@ fn standing(brief: &Brief, seen: &Seen, width: &Width, calls: &mut Calls) {
         if machines.insert(event.view.host.key().to_owned()) || event.is_start() {
             calls.push(call("asset", json!({ "host": event.view.host.as_str(), "event": id })));
         }
-        let account = ["User", "SubjectUserName", "TargetUserName"].iter().find_map(|field| event.get(field));
-        if let Some(account) = account.filter(|account| people.insert(account.to_lowercase())) {
+        if let Some(account) = event.account().filter(|account| people.insert(account.to_lowercase())) {
             calls.push(call(
                 "account",
                 json!({ "account": account, "host": event.view.host.as_str(), "at": event.view.time }),
@@ -386,12 +403,14 @@ fn session_of(event: &SeenEvent) -> Option<&str> {
     (!own.iter().any(|own| id.eq_ignore_ascii_case(own))).then_some(id)
 }
 
-/// How the session of an event was opened, and from where.
+/// How the session of an event was opened, and from where; and with which rights, which is told apart.
 fn session(event: &SeenEvent, calls: &mut Calls) {
     let Some(id) = session_of(event) else { return };
     let window = (event.view.time - SignedDuration::from_hours(24), event.view.time + SignedDuration::from_mins(5));
-    let opened = vec![condition("TargetLogonId", "equals", id)];
-    calls.push(search(event.view.host.as_str(), &[("Security", 4624)], None, opened, window));
+    for (code, field) in [(4624, "TargetLogonId"), (4672, "SubjectLogonId")] {
+        let of_session = vec![condition(field, "equals", id)];
+        calls.push(search(event.view.host.as_str(), &[("Security", code)], None, of_session, window));
+    }
 }
 
 /// The process behind a script block, by its number and by its file; and who wrote the file.
@@ -413,6 +432,66 @@ fn script(event: &SeenEvent, calls: &mut Calls) {
         calls.push(search(host, &[(SYSMON, 1)], None, vec![condition("ProcessId", "equals", number)], hours));
         let after = around(SignedDuration::from_mins(2), SignedDuration::from_mins(10));
         calls.push(search(host, &[(SYSMON, 3)], None, vec![condition("ProcessId", "equals", number)], after));
+    }
+}
+
+/// What the families' questions leave open is asked of the machine before anybody is told that it is not known.
+fn open_questions(brief: &Brief, seen: &Seen, calls: &mut Calls) {
+    for family in playbook::of(&brief.alerts) {
+        let Some(event) = brief.alerts.iter().filter(|alert| family.is_for(alert)).find_map(|a| seen.trigger(&a.event))
+        else {
+            continue;
+        };
+        let open = family.questions.iter().filter(|asked| answers::is_open(asked, seen));
+        for kind in open.flat_map(|asked| asked.answered_by) {
+            if !answers::was_asked(*kind, seen) {
+                let around = SignedDuration::from_mins(5);
+                let window = (event.view.time - around, event.view.time + around);
+                // Counted, not listed: what nothing joins to the act is no evidence of it.
+                let mut count = search(event.view.host.as_str(), &[*kind], None, vec![], window);
+                count.arguments["group_by"] = json!(COUNTED_BY);
+                calls.push(count);
+            }
+        }
+    }
+}
+
+/// Whose child the target of a handle is: every parent holds one of each child with all rights.
+fn started_by(handle: &SeenEvent, seen: &Seen, calls: &mut Calls) {
+    let Some(target) = handle.get("TargetProcessGUID").or_else(|| handle.get("TargetProcessGuid")) else { return };
+    let writes = handle.get("GrantedAccess").and_then(access_mask::parse).is_some_and(|mask| mask & 0x28 == 0x28);
+    if writes && handle.image().is_some_and(programs::is_loose) && seen.start_of(&guid::folded(target)).is_none() {
+        let hour = SignedDuration::from_hours(1);
+        let window = (handle.view.time - hour, handle.view.time + SignedDuration::from_mins(1));
+        let is_it = vec![condition("ProcessGuid", "equals", target)];
+        calls.push(search(handle.view.host.as_str(), &[(SYSMON, 1)], None, is_it, window));
+    }
+}
+
+/// Who wrote a program that lies where anybody may write.
+fn writer(start: &SeenEvent, calls: &mut Calls) {
+    let Some(image) =
+        start.image().filter(|image| paths::class(image).is_user_writable() || paths::is_drop_zone(image))
+    else {
+        return;
+    };
+    let window = (start.view.time - SignedDuration::from_hours(24), start.view.time);
+    let is_it = vec![condition("TargetFilename", "equals", image)];
+    calls.push(search(start.view.host.as_str(), &[(SYSMON, 11)], None, is_it, window));
+}
+
+/// What started a process that only the Security log tells of, and what it and its parent started besides. Numbers of
+/// processes are given again, so only minutes count.
+fn relatives(start: &SeenEvent, calls: &mut Calls) {
+    let near = SignedDuration::from_mins(10);
+    let window = (start.view.time - near, start.view.time + near);
+    let own = ("ProcessId", start.get("NewProcessId"));
+    for (field, number) in [own, ("ProcessId", start.get("ProcessId")), ("NewProcessId", start.get("ProcessId"))] {
+        // The system's own processes have the lowest numbers and start everything.
+        if let Some(number) = number.filter(|number| number.len() > "0x4".len()) {
+            let of_it = vec![condition(field, "equals", number)];
+            calls.push(search(start.view.host.as_str(), &[("Security", 4688)], None, of_it, window));
+        }
     }
 }
 

@@ -114,7 +114,12 @@ fn recurring(start: &SeenEvent, rarity: &Rarity, seen: &Seen) -> Option<Feature>
         return None;
     }
     let value = if days >= HABIT_DAYS { HABIT } else { -STRONG };
-    let says = format!("such a start recurs: on {hosts} machines and {days} days before the case");
+    // What was counted is named, so that whoever reads it can count again.
+    let counted = match start.get("CommandLine").filter(|command| making::is_encoded(command)) {
+        Some(_) => "this very command, its template and its parentage, by prevalence",
+        None => "its command's template and its parentage, by prevalence",
+    };
+    let says = format!("such a start recurs: on {hosts} machines and {days} days before the case ({counted})");
     start.feature("usual on the fleet", Family::Rarity, value, &["User", "CommandLine", "ParentImage", "Image"], says)
 }
 
@@ -152,11 +157,18 @@ pub fn unknown(seen: &Seen) -> Option<Unknown> {
         return None;
     }
     let lacks = answers.values().find_map(|rarity| rarity.history.lacks.clone());
-    let lacks = lacks.unwrap_or_else(|| "the floor has no history of what fired".into());
+    let (lacks, whereabouts) = match lacks {
+        Some(lacks) => (lacks, "thirty days of events of comparable hosts"),
+        None => (
+            "nothing that fired is the start of a process (Sysmon 1), and only starts are compared with the history"
+                .into(),
+            "the same kind of event in the days before, on this host and comparable ones",
+        ),
+    };
     Some(Unknown {
         what: format!("whether this is usual here: {lacks}"),
         why_it_matters: "what runs every day on many hosts is rarely an attack".into(),
-        where_to_look: "thirty days of events of comparable hosts".into(),
+        where_to_look: whereabouts.into(),
         obtainable: false,
     })
 }

@@ -6,15 +6,19 @@ use serde_json::Value;
 
 use super::super::{Brief, Turn};
 use super::feature::{Feature, Harm};
-use crate::domain::evidence::{Exhibit, Family, Quote};
+use crate::domain::entity::HostName;
+use crate::domain::evidence::{AbsenceClaim, Exhibit, Family, Quote};
 use crate::domain::ids::{EventId, EvidenceId};
-use crate::knowledge::{access_mask, guid, paths, programs};
+use crate::knowledge::{access_mask, command, guid, paths, programs};
 use crate::tools::answer::{Answer, Answered, ToolCall};
 use crate::tools::process_tree::Node;
-use crate::tools::view::EventView;
+use crate::tools::view::{self, EventView};
 
 /// A program that was seen opening so many different others to read them does so to all alike.
 const OPENS_EVERYTHING: usize = 6;
+
+/// Most characters of one quote.
+const LONGEST_QUOTE: usize = 300;
 
 /// An event that was shown, with the id under which it may be cited.
 #[derive(Debug, Clone)]
@@ -32,6 +36,15 @@ impl SeenEvent {
     #[must_use]
     pub fn get(&self, field: &str) -> Option<&str> {
         self.view.get(field)
+    }
+
+    /// The account that acted, with its domain where that is recorded.
+    #[must_use]
+    pub fn account(&self) -> Option<String> {
+        // Of a logon or a ticket the subject is the machine that checked it.
+        let of_whom = self.view.channel == "Security" && matches!(self.view.code, 4624 | 4625 | 4768 | 4769 | 4776);
+        let is_subject = |name: &str| of_whom && name.starts_with("Subject");
+        view::account(|name| self.get(name).filter(|_| !is_subject(name)))
     }
 
     fn first(&self, fields: &[&str]) -> Option<&str> {
@@ -76,11 +89,11 @@ impl SeenEvent {
         !process.is_empty() && self.view.get(field).is_some_and(|named| guid::same(named, process))
     }
 
-    /// A quote of one of its `event_data` fields, its first 300 characters.
+    /// A quote of one of its `event_data` fields, at most 300 characters: of a command or script the part that tells.
     #[must_use]
     pub fn quote(&self, field: &str) -> Option<Quote> {
         let value = self.view.get(field)?;
-        let value = value.chars().take(300).collect();
+        let value = value[command::quotable_start(value, LONGEST_QUOTE)..].chars().take(LONGEST_QUOTE).collect();
         Some(Quote { field: format!("winlog.event_data.{field}"), value })
     }
 
@@ -117,6 +130,12 @@ pub struct SeenAbsence {
     pub channel: String,
     /// The code that was searched for.
     pub code: u32,
+    /// The machine that was searched.
+    pub host: HostName,
+    /// The process whose events were searched, by Sysmon's id.
+    pub process: Option<String>,
+    /// The conditions that the events would have met.
+    pub conditions: Vec<Quote>,
 }
 
 /// Everything the analyst was shown.
@@ -202,7 +221,8 @@ impl Seen {
         let rows = answer.rows.iter().zip(&answered.evidence);
         for (row, id) in rows {
             if let (Some(Exhibit::Absence { absence }), Some(id)) = (&row.exhibit, id) {
-                self.absences.push(SeenAbsence { id: *id, channel: absence.channel.clone(), code: absence.code });
+                let AbsenceClaim { host, channel, code, process, conditions, .. } = absence.clone();
+                self.absences.push(SeenAbsence { id: *id, channel, code, host, process, conditions });
             }
         }
     }
@@ -241,6 +261,22 @@ impl Seen {
     #[must_use]
     pub fn start_of(&self, process: &str) -> Option<&SeenEvent> {
         self.events.values().find(|event| event.view.is_sysmon(1) && event.names("ProcessGuid", process))
+    }
+
+    /// The program of the process whose events a search did not find; nothing where it searched a machine, or where the
+    /// process' start was not shown.
+    #[must_use]
+    pub fn program_of(&self, absence: &SeenAbsence) -> Option<&str> {
+        let by_number = |event: &&SeenEvent| {
+            let number = absence.conditions.iter().find(|quote| quote.field == "winlog.event_data.ProcessId");
+            event.view.is_sysmon(1)
+                && event.view.host == absence.host
+                && number.is_some_and(|number| event.get("ProcessId") == Some(number.value.as_str()))
+        };
+        match &absence.process {
+            Some(process) => self.start_of(&guid::folded(process))?.image(),
+            None => self.events.values().find(by_number)?.image(),
+        }
     }
 
     /// A process was seen opening many others to read their memory: it does so to all alike, as monitors do.

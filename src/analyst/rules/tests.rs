@@ -34,6 +34,12 @@ const LSASS: &str = "C:\\Windows\\System32\\lsass.exe";
 const TEMP: &str = "C:\\Users\\a.user\\AppData\\Local\\Temp\\";
 const PROCESS: &str = "{0a1b2c3d-0001-0002-0300-000000000700}";
 
+/// An event on [`HOST`] as the analyst was shown it.
+pub(super) fn shown(kind: (&str, u32), data: Value) -> SeenEvent {
+    let view = EventView::whole(&event("e", 0, HOST, kind, data), ALONE);
+    SeenEvent { id: EvidenceId::new(1), view, related: true }
+}
+
 /// A case of written events: the first one raised its alerts.
 struct Written {
     events: Vec<Event>,

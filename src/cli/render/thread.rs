@@ -30,6 +30,12 @@ pub enum Detail {
 pub fn thread(thread: &CaseThread, detail: Detail, data: &Path) -> String {
     let case = &thread.case;
     let mut out = head(case);
+    for clock in &thread.clocks {
+        out.push_str(&format!(
+            "Clock: times below are as recorded, and called UTC unshifted; {}\n",
+            taint::shown(clock)
+        ));
+    }
     out.push_str(&asked(case, data));
     for comment in &thread.comments {
         let (number, time) = (comment.number, comment.comment.at.strftime("%T"));
@@ -45,7 +51,7 @@ pub fn thread(thread: &CaseThread, detail: Detail, data: &Path) -> String {
         lines.for_each(|line| out.push_str(&format!("{margin}{}\n", taint::shown(line))));
     }
     out.push_str(&alerts(thread));
-    let cited = case.state.verdict.as_ref().map(evidence).unwrap_or_default();
+    let cited = case.state.verdict.as_ref().map(|verdict| evidence(verdict, &thread.exhibits)).unwrap_or_default();
     out.push_str(&cited);
     // Every id in the thread leads somewhere, cited by the verdict or not.
     let other = thread.exhibits.iter().filter(|exhibit| !cited.contains(&format!("[{}]", exhibit.id)));
@@ -122,20 +128,33 @@ fn alerts(thread: &CaseThread) -> String {
     out
 }
 
-/// The verdict's evidence, quote by quote.
-fn evidence(verdict: &Value) -> String {
+/// A strength as people read it. `decisive` is a step of a scale, and decides nothing alone.
+fn strength(name: &str) -> &str {
+    if name == "decisive" { "very strong" } else { name }
+}
+
+/// The verdict's evidence, quote by quote; of an absence the whole question that found nothing.
+fn evidence(verdict: &Value, exhibits: &[ShownExhibit]) -> String {
     let items = verdict.get("evidence").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut out = String::from("\nEvidence\n");
     for item in items {
         let (id, says) = (text(item, "id"), taint::shown(text(item, "says")));
         let weight = text(item, "weight").replace('_', " ");
-        out.push_str(&format!("  [{id}] {says} ({weight}, {}, {})\n", text(item, "strength"), text(item, "family")));
+        let strength = strength(text(item, "strength"));
+        out.push_str(&format!("  [{id}] {says} ({weight}, {strength}, {})\n", text(item, "family")));
         let quotes = item.get("quotes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         if !quotes.is_empty() {
             out.push_str(&format!("       {} {} {}\n", text(item, "time"), text(item, "host"), text(item, "kind")));
         }
-        for quote in quotes {
-            let value = taint::shown(text(quote, "value"));
+        let searched = exhibits.iter().find(|exhibit| quotes.is_empty() && exhibit.id.to_string() == id);
+        out.extend(searched.map(|exhibit| format!("       {}\n", taint::shown(&exhibit.text))));
+        let omitted = item.get("omitted").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        for (at, quote) in quotes.iter().enumerate() {
+            let mark = |side: &str| {
+                let left_out = omitted.get(at).and_then(|one| one.get(side)).and_then(Value::as_bool);
+                if left_out.unwrap_or_default() { "…" } else { "" }
+            };
+            let value = format!("{}{}{}", mark("before"), taint::shown(text(quote, "value")), mark("after"));
             out.push_str(&format!("       {} = {}\n", text(quote, "field"), excerpt(&value, 200)));
         }
     }

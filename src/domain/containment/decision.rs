@@ -119,6 +119,9 @@ pub struct Facts {
     pub asset: AssetFacts,
     /// It is a host of the case's alerts.
     pub host_in_case: bool,
+    /// Another open case that has an alert on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<CaseId>,
     /// The evidence.
     pub evidence: EvidenceFacts,
     /// The verdict that stands calls the activity malicious, and no person has ended the case.
@@ -273,7 +276,8 @@ impl DenialRule {
     /// A later attempt at the case may ask again: what was wrong was the moment, not the wish.
     #[must_use]
     pub const fn may_be_asked_again(self) -> bool {
-        matches!(self, Self::Expired | Self::CaseChanged | Self::PolicyChanged | Self::DeviceChanged)
+        // Which machines a case is about changes with a merge.
+        matches!(self, Self::Expired | Self::CaseChanged | Self::PolicyChanged | Self::DeviceChanged | Self::NotInCase)
     }
 }
 
@@ -345,7 +349,11 @@ pub fn decide(proposal: &Proposal, facts: &Facts, policy: &Policy, digest: &str,
         return denied(DenialRule::ProtectedDevice, why);
     }
     if !facts.host_in_case {
-        return denied(DenialRule::NotInCase, format!("no alert of the case is on {host}"));
+        let there = facts.elsewhere.map_or_else(
+            || "merge the case that has some, or contain it by hand".into(),
+            |case| format!("{case} has: merge the two, and it can be asked for again"),
+        );
+        return denied(DenialRule::NotInCase, format!("{} has no alert on {host}; {there}", proposal.id.case()));
     }
     let EvidenceFacts { cited, reread, digest: evidence } = &facts.evidence;
     if *reread == 0 {

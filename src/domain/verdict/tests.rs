@@ -32,6 +32,7 @@ pub(crate) fn draft(classification: Classification, probability: f64) -> Draft {
         }),
         question_for_receiver: None,
         would_change: None,
+        origins: vec![],
     }
 }
 

@@ -43,6 +43,7 @@ fn absence(host: &str, from: i64, to: i64, address: &str) -> AbsenceClaim {
         host: HostName::new(host),
         channel: SYSMON.into(),
         code: 3,
+        process: None,
         conditions: vec![Quote { field: "winlog.event_data.DestinationIp".into(), value: address.into() }],
         from: at(from),
         to: at(to),
@@ -138,6 +139,26 @@ async fn an_absence_counts_only_while_the_sensor_reports_and_nothing_is_found() 
     assert_eq!(refused(&one_side, cited()).await, CitationError::SensorNotProven(id));
     let found = shown(absence("WKS-1", 0, 300, "192.0.2.2"));
     assert_eq!(refused(&found, cited()).await, CitationError::NotAbsent(id));
+}
+
+#[tokio::test]
+async fn an_absence_of_a_process_is_searched_by_whatever_field_names_it() {
+    let access = json!({"SourceProcessGUID": "{AA-1}", "SourceImage": "a.exe", "TargetImage": "b.exe"});
+    let (_folder, store) = store(vec![
+        event("before", 0, "WKS-1", (SYSMON, 10), json!({"SourceProcessGUID": "{BB-1}"})),
+        event("access", 100, "WKS-1", (SYSMON, 10), access),
+        event("after", 200, "WKS-1", (SYSMON, 10), json!({"SourceProcessGUID": "{BB-1}"})),
+    ])
+    .await;
+    let cited = Citation { quotes: vec![], ..citation(1, "", "", Weight::ForBenign, Strength::Weak) };
+    for (process, is_absent) in [("{aa-1}", false), ("{cc-1}", true)] {
+        let conditions = vec![];
+        let claim =
+            AbsenceClaim { code: 10, process: Some(process.into()), conditions, ..absence("WKS-1", 50, 150, "") };
+        let shown = ledger(&[Exhibit::Absence { absence: claim }]);
+        let checked = verify(store.as_ref(), &shown, &cited, EVERYTHING).await;
+        assert_eq!(checked.is_ok(), is_absent, "{process}: {checked:?}");
+    }
 }
 
 #[tokio::test]

@@ -48,10 +48,21 @@ async fn of(shared: &Shared, log: &CaseLog, proposal: &Proposal) -> Result<Facts
         target: target(shared, &proposal.host).await?,
         asset: AssetFacts::from(&standing),
         host_in_case,
+        elsewhere: if host_in_case { None } else { elsewhere(shared, log.id, &proposal.host).await },
         evidence: evidence(shared, log, proposal).await?,
         verdict_stands: verdict_stands(log),
         held_by: None,
     })
+}
+
+/// Another open case on the machine, as the desk shows it: whoever reads a refusal has to know where to go. A desk that
+/// does not answer changes no decision.
+async fn elsewhere(shared: &Shared, own: CaseId, host: &HostName) -> Option<CaseId> {
+    let open = |status| matches!(status, Status::New | Status::InProgress | Status::OnHold);
+    let cases = shared.desk.list().await.unwrap_or_default();
+    let other =
+        cases.into_iter().find(|case| case.id != own && open(case.state.status) && case.state.hosts.contains(host));
+    other.map(|case| case.id)
 }
 
 /// The evidence of a proposal, read again, and the alerts it was asked on.

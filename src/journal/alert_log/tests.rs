@@ -14,6 +14,7 @@ async fn arrived(log: &AlertLog) -> Vec<String> {
         AlertEntry::CaughtUp { watermark } => format!("caught up at {}", watermark.0),
         AlertEntry::LogRead { log, damage } => format!("read {log}: {damage:?}"),
         AlertEntry::Lost { loss } => loss.says(),
+        AlertEntry::ClockSeen { log, shows } => format!("clock of {log}: {shows:?}"),
         AlertEntry::Unknown => "unknown".into(),
     });
     ids.collect()
@@ -141,4 +142,16 @@ async fn what_a_source_lost_is_known_to_another_process_and_stays_within_bounds(
     let kept = log.losses();
     assert_eq!((kept.len(), kept[0].from, kept[0].host.as_ref()), (MOST_LOSSES, Some(at(0)), None));
     assert_eq!(open(&journal).await.losses(), kept);
+}
+
+#[tokio::test]
+async fn what_a_logs_clock_shows_is_kept_until_it_is_declared() {
+    let (_folder, journal) = journal();
+    let log = open(&journal).await;
+    log.clock_seen("off.json", Some("+2h".into()), at(0)).await.expect("it is written");
+    log.clock_seen("right.json", None, at(0)).await.expect("nothing is to be written");
+    assert_eq!(open(&journal).await.clocks().into_iter().collect::<Vec<_>>(), [("off.json".into(), "+2h".into())]);
+    log.clock_seen("off.json", None, at(1)).await.expect("it is written");
+    assert!(open(&journal).await.clocks().is_empty());
+    assert_eq!(arrived(&log).await.len(), 2);
 }

@@ -20,9 +20,10 @@ pub fn features(seen: &Seen) -> Vec<Feature> {
     let found = [
         written_then_run(seen),
         written_then_loaded(seen),
+        put_down_reached_out(seen),
         stager_connected(seen),
         injected_acts(seen),
-        recovery_steps(seen),
+        super::recovery::steps(seen),
         discovery_burst(seen),
         tickets_harvested(seen),
         service_ran(seen),
@@ -49,15 +50,36 @@ fn written_then_run(seen: &Seen) -> Option<Feature> {
             || programs::is_reader(writer)
             || writer.eq_ignore_ascii_case("system");
         foreign.then_some(())?;
-        let says = format!(
-            "{} was written by {} ({}) and then started",
-            paths::base_name(file),
-            paths::base_name(writer),
-            written.id
-        );
+        let name = paths::base_name(file);
+        let says = match writer.eq_ignore_ascii_case("system") {
+            // The kernel writes for whoever came over the network.
+            true => format!("{name} was copied here over the network{} and then started", by_whom(written, seen)),
+            false => format!("{name} was written by {} ({}) and then started", paths::base_name(writer), written.id),
+        };
         run.feature("written, then run", Family::Effect, STRONG, &["Image"], says)
     });
     found.next()
+}
+
+/// Who copied a file over the network and from where, as far as an access to a share or a session near it shows it.
+fn by_whom(written: &SeenEvent, seen: &Seen) -> String {
+    let file = written.get("TargetFilename").map(paths::base_name).unwrap_or_default();
+    let near = |event: &&SeenEvent| {
+        event.view.host == written.view.host
+            && event.view.time.duration_since(written.view.time).abs() <= SignedDuration::from_mins(2)
+            && event.get("IpAddress").is_some_and(|address| !is_loopback(address))
+    };
+    let share = |event: &&SeenEvent| {
+        event.is_security(5145) && event.get("RelativeTargetName").is_some_and(|name| paths::base_name(name) == file)
+    };
+    let session = |event: &&SeenEvent| event.is_security(4624) && event.get("LogonType") == Some("3");
+    let of_share = seen.events.values().filter(near).find(share);
+    // A session that only stands near it in time counts if it is the only one.
+    let mut sessions = seen.events.values().filter(near).filter(session);
+    let of_session = sessions.next().filter(|first| sessions.all(|other| other.account() == first.account()));
+    let Some(event) = of_share.or(of_session) else { return format!(" ({})", written.id) };
+    let account = event.account().unwrap_or_else(|| "an account that is not recorded".into());
+    format!(" by {account} from {} ({})", event.get("IpAddress").unwrap_or_default(), event.id)
 }
 
 /// A library was written and then loaded by a program of Windows.
@@ -78,6 +100,46 @@ fn written_then_loaded(seen: &Seen) -> Option<Feature> {
         load.feature("written, then loaded", Family::Effect, STRONG, &["ImageLoaded", "Image"], says)
             .map(Feature::active)
     })
+}
+
+/// A program that was put down where things are not installed, by a shell or by one that fetches, has connected: whoever
+/// put it there may now steer it.
+fn put_down_reached_out(seen: &Seen) -> Option<Feature> {
+    let is_put_down = |image: &str| {
+        let writes = seen.events.values().filter(|event| event.view.is_sysmon(11));
+        let by_hand = |writer: &str| programs::is_shell(writer) || programs::is_proxy(writer);
+        let mut of_it =
+            writes.filter(|event| event.get("TargetFilename").is_some_and(|f| f.eq_ignore_ascii_case(image)));
+        paths::is_drop_zone(image) && of_it.any(|event| event.image().is_some_and(by_hand))
+    };
+    let reached = |event: &&SeenEvent| {
+        event.view.is_sysmon(3)
+            && event.get("Initiated").is_none_or(|value| value.eq_ignore_ascii_case("true"))
+            && event.get("DestinationIp").is_some_and(|address| !is_loopback(address))
+            && event.image().is_some_and(is_put_down)
+    };
+    let first = seen.related().filter(reached).min_by_key(|event| event.view.time)?;
+    let (address, port) = (first.get("DestinationIp")?, first.get("DestinationPort").unwrap_or("(not recorded)"));
+    let same = |event: &&SeenEvent| event.process() == first.process() && event.get("DestinationIp") == Some(address);
+    let mut times: Vec<_> = seen.related().filter(reached).filter(same).map(|event| event.view.time).collect();
+    times.sort();
+    let often = match regular(&times) {
+        Some(seconds) => format!(", {} times seen, about every {seconds} s", times.len()),
+        None => String::new(),
+    };
+    let name = first.image().map(paths::base_name).unwrap_or_default();
+    let says = format!("{name}, which was put down there, connected to {address} port {port}{often}");
+    let fields = ["DestinationIp", "DestinationPort", "Image"];
+    first.feature("program put down reached out", Family::Effect, STRONG, &fields, says).map(Feature::active)
+}
+
+/// The seconds between instants that follow one another regularly: at least four, none of the gaps a third off the
+/// middle one.
+fn regular(times: &[jiff::Timestamp]) -> Option<i64> {
+    let mut gaps: Vec<i64> = times.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs()).collect();
+    gaps.sort_unstable();
+    let middle = *gaps.get(gaps.len() / 2).filter(|_| gaps.len() >= 3)?;
+    (middle > 0 && gaps.iter().all(|gap| (gap - middle).abs() * 3 <= middle)).then_some(middle)
 }
 
 /// A concealed command that fetches or unwraps code has connected: what it was to fetch or obey has been reached.
@@ -146,25 +208,6 @@ fn injected_acts(seen: &Seen) -> Option<Feature> {
             if acted.view.is_sysmon(3) { &["DestinationIp", "Image"] } else { &["ParentImage", "Image"] };
         acted.feature("injected program acts", Family::Effect, STRONG, fields, says).map(Feature::active)
     })
-}
-
-/// Two and more ways of making recovery impossible: what precedes encryption.
-fn recovery_steps(seen: &Seen) -> Option<Feature> {
-    let mut steps: BTreeMap<String, (&SeenEvent, usize)> = BTreeMap::new();
-    for event in seen.related() {
-        let Some(reading) = content::reading(event).filter(|reading| reading.recovery_steps > 0) else { continue };
-        // The same command, told by a shell and by its child, is one step.
-        let command = reading.layers.first().map(|text| text.to_lowercase().replace('"', "")).unwrap_or_default();
-        let step = command.rsplit("/c ").next().unwrap_or(&command).trim().to_owned();
-        steps.entry(step).or_insert((event, reading.recovery_steps));
-    }
-    let total: usize = steps.values().map(|(_, count)| count).sum();
-    let (event, _) = steps.into_values().next_back()?;
-    let field = if event.get("CommandLine").is_some() { "CommandLine" } else { "ScriptBlockText" };
-    (total >= 2).then(|| {
-        let says = format!("{total} steps that make recovery impossible");
-        event.feature("recovery inhibited in steps", Family::Effect, VERY_STRONG, &[field], says).map(Feature::active)
-    })?
 }
 
 /// Distinct questions in five minutes from one parent or session.
@@ -329,17 +372,23 @@ fn remote_session(seen: &Seen) -> Option<Feature> {
     })
 }
 
-/// No process that was looked at contacted anybody, while the sensor that would show it lived.
+/// A program that may well talk to others was looked at and contacted nobody, while the sensor that would show it lived.
+/// Of programs that never talk, silence says nothing.
 fn nothing_else(seen: &Seen) -> Option<Feature> {
     if seen.related().any(|event| event.view.is_sysmon(3)) {
         return None;
     }
-    let absence = seen.absences.iter().find(|absence| absence.channel == SYSMON && absence.code == 3)?;
+    let of_network = seen.absences.iter().filter(|absence| absence.channel == SYSMON && absence.code == 3);
+    let (absence, image) =
+        of_network.filter_map(|absence| Some((absence, seen.program_of(absence)?))).find(|(_, image)| {
+            programs::is_loose(image) || programs::hosts_powershell(image) || programs::is_browser(image)
+        })?;
+    let name = paths::base_name(image);
     Some(Feature {
         name: "no network",
         family: Family::Network,
         value: -WEAK,
-        says: "no network event of the process is in the log, and the sensor reported before and after".into(),
+        says: format!("no network event of {name} is in the log, and the sensor reported before and after"),
         evidence: absence.id,
         quotes: vec![],
         harm: super::super::feature::Harm::Latent,

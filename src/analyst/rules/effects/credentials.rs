@@ -27,6 +27,7 @@ pub fn features(event: &SeenEvent, seen: &Seen) -> Vec<Feature> {
         (_, 10) if event.view.is_sysmon(10) => lsass_read(event, seen),
         (_, 11) if event.view.is_sysmon(11) => store_copied(event).into_iter().collect(),
         ("Security", 4656 | 4663) => store_opened(event).into_iter().collect(),
+        (_, 4103) => secret_printed(event).into_iter().collect(),
         ("Security", 4662) => replication(event),
         ("Security", 4769) => weak_ticket(event).into_iter().collect(),
         ("Security", 4768) => without_preauthentication(event).into_iter().collect(),
@@ -89,7 +90,7 @@ fn store_copied(event: &SeenEvent) -> Option<Feature> {
         // Error reporting writes dumps of whatever crashes.
         let by_error_report = writer == "werfault.exe" && paths::class(image) == PathClass::System;
         let value = if by_error_report { WEAK } else { VERY_STRONG };
-        let says = format!("{writer} wrote {name}, a copy of {}", store.name());
+        let says = format!("{writer} wrote {name}, by its name a copy of {}", store.name());
         let feature = event.feature("credential store copied", Family::Effect, value, &fields, says)?;
         return Some(if by_error_report { feature } else { feature.active() });
     }
@@ -156,6 +157,37 @@ fn replication(event: &SeenEvent) -> Vec<Feature> {
         format!("{account} is no domain controller's account"),
     );
     act.map(Feature::at_victim).into_iter().chain(who.filter(|_| !synchronises)).collect()
+}
+
+/// What a PowerShell command gave out holds the hash of a password: it was obtained, not only asked for.
+fn secret_printed(event: &SeenEvent) -> Option<Feature> {
+    let payload = event.get("Payload")?;
+    let folded = payload.to_ascii_lowercase();
+    let hash = folded.match_indices("ntlm").find_map(|(at, word)| {
+        let rest =
+            folded[at + word.len()..].trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '=' | '-'));
+        let digits = rest.chars().take_while(char::is_ascii_hexdigit).count();
+        (digits == 32).then_some(at)
+    })?;
+    let mut feature = event.feature(
+        "a secret's hash printed",
+        Family::Effect,
+        VERY_STRONG,
+        &["Payload"],
+        "a command printed the hash of an account's password: the secret was obtained",
+    )?;
+    // What decides is quoted: the line that holds the hash.
+    let line = payload[..hash].rfind('\n').map_or(0, |end| end + 1);
+    if let Some(quote) = feature.quotes.first_mut() {
+        quote.value =
+            payload[line.max(char_at_or_after(payload, hash.saturating_sub(80)))..].chars().take(160).collect();
+    }
+    Some(feature.active())
+}
+
+/// The nearest place at or after this one at which a character begins.
+fn char_at_or_after(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
 
 /// RC4 for an account with a name of its own: one is old software, several are a harvest (see [`super::across`]).

@@ -7,6 +7,9 @@ use crate::domain::evidence::Family;
 use crate::knowledge::paths::{self, PathClass};
 use crate::knowledge::{access_mask, guid, programs};
 
+/// `PROCESS_ALL_ACCESS` as older Windows counted it; newer Windows adds bits to it.
+const ALL_RIGHTS: u32 = 0x1f_0fff;
+
 /// Features of one event.
 pub fn features(event: &SeenEvent, seen: &Seen) -> Vec<Feature> {
     let found = match event.view.code {
@@ -69,13 +72,18 @@ fn opened_to_change(event: &SeenEvent, seen: &Seen) -> Option<Feature> {
         return None;
     }
     let child = event.get("TargetProcessGUID").or_else(|| event.get("TargetProcessGuid")).map(guid::folded)?;
-    let is_parent = seen.start_of(&child).is_some_and(|start| start.names("ParentProcessGuid", &event.process()));
+    let start = seen.start_of(&child);
+    let is_parent = start.is_some_and(|start| start.names("ParentProcessGuid", &event.process()));
     if is_parent || seen.opens_everything(&event.process()) {
         return None;
     }
     // What .NET compiles while it runs belongs to no module either.
     let hidden = !programs::hosts_powershell(source)
         && event.get("CallTrace").is_some_and(|trace| trace.to_lowercase().contains("unknown("));
+    // Windows gives whoever starts a process a handle with all rights. Who started this one has to be known first.
+    if start.is_none() && !hidden && access_mask::parse(mask).is_some_and(|mask| mask & ALL_RIGHTS == ALL_RIGHTS) {
+        return None;
+    }
     let value = if hidden { STRONG } else { MODERATE };
     let says = format!(
         "{} opened {} with {mask}, by which it can be changed{}",

@@ -6,6 +6,7 @@ mod credentials;
 mod impairment;
 mod injection;
 mod persistence;
+mod recovery;
 mod remote;
 
 use super::feature::Feature;

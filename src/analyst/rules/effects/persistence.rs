@@ -158,8 +158,10 @@ fn registry_set(event: &SeenEvent) -> Option<Feature> {
             let foreign = programs::is_shell(&program) || programs::is_proxy(&program) || paths::is_drop_zone(&program);
             foreign.then_some(())?;
             let says = format!("{} used the microphone or the camera", paths::base_name(&program));
+            // Nobody speaks to a shell; a program that was put down may be a new one for calls.
+            let value = if programs::is_shell(&program) { VERY_STRONG } else { STRONG };
             let feature =
-                event.feature("recording by a foreign program", Family::Effect, STRONG, &["TargetObject"], says)?;
+                event.feature("recording by a foreign program", Family::Effect, value, &["TargetObject"], says)?;
             return Some(feature.active());
         }
         // These weaken a guard; see `impairment`.
