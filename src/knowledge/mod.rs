@@ -12,6 +12,7 @@ pub mod guid;
 pub mod lolbins;
 pub mod making;
 pub mod named;
+pub mod own_writes;
 pub mod paths;
 pub mod pipes;
 pub mod places_on_the_net;
