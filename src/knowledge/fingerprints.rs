@@ -77,14 +77,26 @@ fn is_in_folder(script: &str) -> bool {
     }
 }
 
+/// The command of [`defender_data_collection`] runs the script only if it has the content that Defender expects.
+#[must_use]
+pub fn pins_content(run: ProcessRun<'_>) -> bool {
+    let folded = run.command.to_ascii_lowercase();
+    let refuses = folded.find("-eq '").zip(folded.find("exit 323"));
+    let is_first = |(compares, refuses): (usize, usize)| {
+        compares < refuses && folded.rfind(". '").is_some_and(|runs| refuses < runs)
+    };
+    defender_data_collection(run).is_some() && refuses.is_some_and(is_first)
+}
+
 /// Management agents that run scripts of their own folder: who they are, the parent, the beginning of the command
-/// before the script and its end after it, and the folders below which the script lies. Folded.
+/// before the script and its end after it, the folders below which the script lies, and where its logs do. Folded.
 struct Agent {
     name: &'static str,
     parent: &'static str,
     beginnings: &'static [&'static str],
     end: &'static str,
     folder: &'static str,
+    logs: &'static str,
 }
 
 const AGENTS: [Agent; 2] = [
@@ -97,6 +109,7 @@ const AGENTS: [Agent; 2] = [
         ],
         end: "'\"",
         folder: "c:\\windows\\ccm\\",
+        logs: "c:\\windows\\ccm\\logs\\",
     },
     Agent {
         name: "the Intune management extension",
@@ -104,15 +117,30 @@ const AGENTS: [Agent; 2] = [
         beginnings: &["-noprofile -executionpolicy bypass -file \"", "-noprofile -executionpolicy allsigned -file \""],
         end: "\"",
         folder: "c:\\program files (x86)\\microsoft intune management extension\\content\\",
+        logs: "c:\\programdata\\microsoft\\intunemanagementextension\\logs\\",
     },
 ];
+
+/// A script that a management agent runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentScript {
+    /// The agent's name.
+    pub agent: &'static str,
+    /// The script as the command writes it.
+    pub script: String,
+    /// The folder below which the agent keeps its scripts, folded.
+    pub folder: &'static str,
+    /// The interpreter refuses what no trusted publisher signed. Otherwise it runs whatever lies there: through an
+    /// agent, whoever rules its server runs anything on every machine.
+    pub is_signed: bool,
+}
 
 /// The agent and its script, if the process is a management agent running a script of its own folder, as SYSTEM, with
 /// Windows' own interpreter, by exactly its command.
 ///
 /// Not covered: scripts elsewhere, another account or parent, anything added to the command, and what the script does.
 #[must_use]
-pub fn agent_script(run: ProcessRun<'_>) -> Option<(&'static str, String)> {
+pub fn agent_script(run: ProcessRun<'_>) -> Option<AgentScript> {
     let is = |text: &str, wanted: &str| text.eq_ignore_ascii_case(wanted);
     if !is(run.image, INTERPRETER) || !is(run.user, "NT AUTHORITY\\SYSTEM") {
         return None;
@@ -124,14 +152,35 @@ pub fn agent_script(run: ProcessRun<'_>) -> Option<(&'static str, String)> {
     let rest = [quoted.as_str(), plain.as_str(), "powershell.exe ", "\"powershell.exe\" "];
     let rest = rest.iter().find_map(|program| folded.strip_prefix(*program))?;
     AGENTS.iter().filter(|agent| is(run.parent, agent.parent)).find_map(|agent| {
-        let script =
-            agent.beginnings.iter().find_map(|beginning| rest.strip_prefix(*beginning))?.strip_suffix(agent.end)?;
+        let begun = agent.beginnings.iter().find_map(|beginning| Some((*beginning, rest.strip_prefix(*beginning)?)));
+        let (beginning, script) = begun?;
+        let script = script.strip_suffix(agent.end)?;
         let below = script.strip_prefix(agent.folder)?;
         let plain = below.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '\\' | '{' | '}'));
         let sound = plain && !below.contains("..") && below.ends_with(".ps1");
         let at = folded.find(script)?;
-        sound.then(|| (agent.name, command[at..at + script.len()].to_owned()))
+        sound.then(|| AgentScript {
+            agent: agent.name,
+            script: command[at..at + script.len()].to_owned(),
+            folder: agent.folder,
+            is_signed: beginning.contains("-executionpolicy allsigned "),
+        })
     })
+}
+
+/// The file is a log or a result that a run of this fingerprint keeps in a folder which only its agent reads: data by
+/// its ending (see [`super::own_writes::is_data`]), in the one folder of a collection, or among an agent's logs.
+#[must_use]
+pub fn keeps(run: ProcessRun<'_>, file: &str) -> bool {
+    let file = file.to_ascii_lowercase();
+    let within = |folder: &str| file.strip_prefix(folder).is_some_and(|name| !name.contains('\\'));
+    if let Some(script) = defender_data_collection(run) {
+        let script = script.to_ascii_lowercase();
+        return script.rfind('\\').is_some_and(|end| within(&script[..=end]));
+    }
+    let is_of = |agent: &&Agent| run.parent.eq_ignore_ascii_case(agent.parent);
+    let logs = AGENTS.iter().find(is_of).filter(|_| agent_script(run).is_some()).map(|agent| agent.logs);
+    logs.is_some_and(|logs| within(logs) && file.ends_with(".log"))
 }
 
 /// Browsers' updaters in their own folders.
@@ -308,6 +357,20 @@ mod tests {
     }
 
     #[test]
+    fn content_is_pinned_by_a_comparison_before_the_script_runs() {
+        let hash = "0a1b2c3d".repeat(8);
+        let compare = format!(
+            "$calculatedHash = Microsoft.PowerShell.Utility\\Get-FileHash '{SCRIPT}' -Algorithm SHA256;if (!($calculatedHash.Hash -eq '{hash}')) {{ exit 323;}};"
+        );
+        let plain = command(SCRIPT);
+        let pinned = plain.replace(&format!(" . '{SCRIPT}'"), &format!("{compare}. '{SCRIPT}'"));
+        assert!(pins_content(run(&pinned)) && !pins_content(run(&plain)));
+        let late = plain.replace("}\"", &format!(";{compare}}}\""));
+        assert!(defender_data_collection(run(&late)).is_some() && !pins_content(run(&late)));
+        assert!(!pins_content(ProcessRun { user: "CORP\\a.user", ..run(&pinned) }));
+    }
+
+    #[test]
     fn another_account_parent_or_program_does_not_fit() {
         let whole = command(SCRIPT);
         let sound = run(&whole);
@@ -363,7 +426,12 @@ mod tests {
             "\"C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe\" -NoLogo -NonInteractive -NoProfile -ExecutionPolicy Bypass \"& '{script}'\""
         );
         let sound = ProcessRun { parent: "C:\\Windows\\CCM\\CcmExec.exe", ..run(&command) };
-        assert_eq!(agent_script(sound).map(|(_, script)| script).as_deref(), Some(script));
+        let found = agent_script(sound).expect("it fits");
+        assert_eq!((found.script.as_str(), found.is_signed), (script, false));
+        assert!(keeps(sound, "C:\\Windows\\CCM\\Logs\\Scripts.log"));
+        for other in ["C:\\Windows\\CCM\\Logs\\a.exe", "C:\\Windows\\CCM\\a.log", "C:\\Users\\Public\\a.log"] {
+            assert!(!keeps(sound, other), "{other}");
+        }
         let added = command.replace("'\"", "'; iex $x\"");
         let elsewhere = command.replace("C:\\Windows\\CCM\\SystemTemp", "C:\\Users\\Public");
         let climbing = command.replace("SystemTemp\\", "SystemTemp\\..\\..\\Temp\\");

@@ -51,6 +51,26 @@ pub fn is_known(run: ProcessRun<'_>) -> bool {
     is_plain(run) && is_installed(parent) && !open && is_service_account(run.user)
 }
 
+/// Windows' own programs, installed ones and Defender's, where only installers write.
+fn is_placed(path: &str) -> bool {
+    let defender = "c:\\programdata\\microsoft\\windows defender\\platform\\";
+    is_installed(path)
+        || paths::class(path) == PathClass::Windows
+        || path.to_lowercase().starts_with(defender) && !path.contains("..")
+}
+
+/// What services and tasks start all day: a program where only installers write, which runs no other code on somebody's
+/// behalf, by a command that does nothing that harm would need.
+#[must_use]
+pub fn is_everyday(run: ProcessRun<'_>) -> bool {
+    let reading = command::read(run.command);
+    let open = programs::is_shell(run.image) || programs::is_proxy(run.image) || programs::is_runtime(run.image);
+    is_placed(run.image)
+        && !open
+        && reading.native_calls == 0
+        && reading.capabilities.iter().all(|capability| *capability == Capability::Persistence)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +103,25 @@ mod tests {
     fn what_is_encoded_is_told() {
         assert!(is_encoded("powershell.exe -enc JAB2ACAAPQAgAEcAZQB0AC0ASABvAHQARgBpAHgA"));
         assert!(!is_encoded("powershell.exe -File C:\\a.ps1"));
+    }
+
+    #[test]
+    fn what_services_start_all_day_runs_nobody_elses_code() {
+        let sound = ProcessRun {
+            image: "C:\\Windows\\System32\\taskhostw.exe",
+            command: "taskhostw.exe",
+            user: "",
+            parent: "",
+        };
+        assert!(is_everyday(sound));
+        for image in [
+            "C:\\Users\\Public\\a.exe",
+            "C:\\Windows\\Temp\\a.exe",
+            "C:\\ProgramData\\Vendor\\a.exe",
+            "C:\\Windows\\System32\\cmd.exe",
+            "C:\\Windows\\System32\\rundll32.exe",
+        ] {
+            assert!(!is_everyday(ProcessRun { image, ..sound }), "{image}");
+        }
     }
 }

@@ -13,6 +13,7 @@ pub mod lolbins;
 pub mod making;
 pub mod named;
 pub mod observers;
+pub mod own_writes;
 pub mod paths;
 pub mod pipes;
 pub mod places_on_the_net;

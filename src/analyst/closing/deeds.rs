@@ -2,7 +2,7 @@
 
 use super::Asked;
 use super::run::{self, Run, name, number, sysmon};
-use super::signal;
+use super::{signal, writes};
 use crate::domain::event::{Event, SYSMON};
 use crate::domain::obstacle::Obstacle;
 use crate::domain::taint;
@@ -40,14 +40,14 @@ fn of_its_own(run: &Run, event: &Event) -> Option<Obstacle> {
             1 => (!programs::is_own_child_of_powershell(said("Image")))
                 .then_some("the process started something that is not its own compiler or console")?,
             3 => "the process had a connection",
-            // Its end; files and registry values that it wrote and pipes it opened are weighed by whoever judges.
-            5 | 11..=14 | 17 | 18 => return None,
+            // Its end. What it wrote, registered, created and deleted is gone through by `writes`.
+            5 => return None,
+            code if writes::KINDS.contains(&code) => return None,
             7 => (!is_of_windows(event)).then_some("the process loaded code that is not signed by Microsoft")?,
             8 => "the process planted a thread",
             10 => access_mask::may_change(said("GrantedAccess"))
                 .then_some("the process opened another so that it could change it")?,
             22 => "the process resolved a name",
-            23 | 26 => (!is_temporary(said("TargetFilename"))).then_some("the process deleted a file")?,
             _ => "the process did something that its explanation does not cover",
         }
     };
@@ -66,13 +66,6 @@ fn is_of_windows(event: &Event) -> bool {
     let is_placed = matches!(class, PathClass::System | PathClass::Windows | PathClass::ProgramFiles)
         || path.starts_with("c:\\programdata\\microsoft\\windows defender\\");
     class != PathClass::Other && (is_native_image || is_signed && is_placed)
-}
-
-/// Where Windows' own account keeps what it throws away again.
-fn is_temporary(path: &str) -> bool {
-    let path = path.to_lowercase();
-    let within = |folder: &str| path.starts_with(folder);
-    ["c:\\windows\\temp\\", "c:\\windows\\systemtemp\\"].into_iter().any(within) && !path.contains("..")
 }
 
 /// What a thread means by which `csrss.exe` tells the process to end.

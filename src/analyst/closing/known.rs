@@ -5,7 +5,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Asked;
+use super::content;
 use super::run::{Run, earlier, sysmon};
+use crate::domain::entity::HostName;
 use crate::domain::obstacle::Obstacle;
 use crate::knowledge::fingerprints::{self, ProcessRun};
 use crate::knowledge::making;
@@ -16,11 +18,11 @@ use crate::ports::events::{Comparison, Condition, EventQuery};
 use crate::ports::storage::StorageError;
 
 /// How far back a habit is looked for, and how much history there must be.
-const BACK: SignedDuration = SignedDuration::from_hours(24 * 30);
+pub(super) const BACK: SignedDuration = SignedDuration::from_hours(24 * 30);
 pub(super) const LEAST_HISTORY: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// The hours before the process that do not count: whoever does a thing everywhere at once makes no habit of it.
-const LEFT_OUT: SignedDuration = SignedDuration::from_hours(2);
+pub(super) const LEFT_OUT: SignedDuration = SignedDuration::from_hours(2);
 
 /// Machines and days on which it must recur.
 pub(super) const RECURS: u64 = 3;
@@ -48,11 +50,38 @@ async fn same_command(asked: &Asked<'_>, process: ProcessRun<'_>, to: Timestamp)
     Ok(tally.groups.first().map_or((0, 0), |group| (group.hosts, group.days)))
 }
 
+/// Such a start recurs on several machines and days before: in its form, or to the letter where something is encoded.
+pub(super) async fn recurs(
+    asked: &Asked<'_>,
+    host: &HostName,
+    process: ProcessRun<'_>,
+    to: Timestamp,
+) -> Result<bool, StorageError> {
+    if making::is_encoded(process.command) {
+        let (hosts, days) = same_command(asked, process, to).await?;
+        if hosts < RECURS || days < RECURS {
+            return Ok(false);
+        }
+    }
+    for of in [Habit::command(process.image, process.command), Habit::parentage(process.parent, process.image)] {
+        let (host, watermark) = (host.clone(), asked.watermark);
+        let query = PrevalenceQuery { of, host, from: earlier(to, BACK), to, except: None, watermark };
+        let fleet = asked.events.prevalence(&query).await?.fleet;
+        if fleet.hosts < RECURS || fleet.days < RECURS {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// What is lacking for the process to be known.
 pub(super) async fn lacking(asked: &Asked<'_>, run: &Run) -> Result<Option<Obstacle>, StorageError> {
     let process = process(run);
-    if fingerprints::defender_data_collection(process).is_some() || fingerprints::agent_script(process).is_some() {
+    if fingerprints::defender_data_collection(process).is_some() {
         return Ok(None);
+    }
+    if let Some(agent) = fingerprints::agent_script(process) {
+        return content::lacking(asked, run, &agent).await;
     }
     let unknown = |what: &str| Ok(Some(Obstacle::Unexplained(format!("the process is no known harmless one: {what}"))));
     if !making::is_known(process) {

@@ -4,11 +4,14 @@
 //! explained, and if what is not said would have been said: its sensors lived, nothing was removed, lost or left
 //! without a name. What an analyst looked at is not relied on: answers are cut short, the store is not.
 
+mod audited;
+mod content;
 mod covered;
 mod deeds;
 mod habit;
 #[cfg(test)]
 mod habit_tests;
+mod hosted;
 mod known;
 mod run;
 mod script;
@@ -18,6 +21,9 @@ mod signal;
 mod signal_tests;
 #[cfg(test)]
 mod tests;
+mod writes;
+#[cfg(test)]
+mod writes_tests;
 
 use std::collections::BTreeMap;
 
@@ -61,6 +67,9 @@ pub async fn obstacles(
             Ok(run) => {
                 all.extend(known::lacking(&asked, &run).await?);
                 all.extend(deeds::unexplained(&asked, &run).await?);
+                all.extend(writes::unexplained(&asked, &run).await?);
+                all.extend(audited::unexplained(&asked, &run).await?);
+                all.extend(hosted::strangers(&asked, &run).await?);
                 all.extend(script::foreign_writers(&asked, &run).await?);
                 all.extend(sight::unseen(&asked, &run).await?);
                 all.extend(sight::lost(&run, losses));

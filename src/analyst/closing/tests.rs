@@ -9,21 +9,22 @@ use crate::domain::event::{Event, SYSMON};
 use crate::fixtures::{at, event, store};
 use crate::ports::events::retention::RetentionPolicy;
 
-const HOST: &str = "WKS-1.corp.example";
-const GUID: &str = "{0a1b2c3d-0001-0002-0300-000000000700}";
-const PARENT: &str = "{0a1b2c3d-0001-0002-0200-000000000700}";
+pub(super) const HOST: &str = "WKS-1.corp.example";
+pub(super) const GUID: &str = "{0a1b2c3d-0001-0002-0300-000000000700}";
+pub(super) const PARENT: &str = "{0a1b2c3d-0001-0002-0200-000000000700}";
 const OTHER: &str = "{0a1b2c3d-0001-0002-0900-000000000700}";
-const POWERSHELL: &str = "C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe";
-const SENSOR: &str = "C:\\Program Files\\Windows Defender Advanced Threat Protection\\SenseIR.exe";
-const FOLDER: &str = "C:\\ProgramData\\Microsoft\\Windows Defender Advanced Threat Protection\\DataCollection\\1.2-3\\";
-const SCRIPT: &str = "0a1b2c3d4e5f.ps1";
+pub(super) const POWERSHELL: &str = "C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe";
+pub(super) const SENSOR: &str = "C:\\Program Files\\Windows Defender Advanced Threat Protection\\SenseIR.exe";
+pub(super) const FOLDER: &str =
+    "C:\\ProgramData\\Microsoft\\Windows Defender Advanced Threat Protection\\DataCollection\\1.2-3\\";
+pub(super) const SCRIPT: &str = "0a1b2c3d4e5f.ps1";
 
-fn sysmon(id: &str, seconds: i64, code: u32, data: Value) -> Event {
+pub(super) fn sysmon(id: &str, seconds: i64, code: u32, data: Value) -> Event {
     event(id, seconds, HOST, (SYSMON, code), data)
 }
 
 /// The run from 100 to 110 s, its console, the writing of its script, and a watched machine before and after.
-fn quiet() -> Vec<Event> {
+pub(super) fn quiet() -> Vec<Event> {
     let command = format!(
         "powershell.exe -ExecutionPolicy AllSigned -NoProfile -NonInteractive -Command \"& {{. '{FOLDER}{SCRIPT}'}}\""
     );
@@ -52,18 +53,18 @@ fn quiet() -> Vec<Event> {
     events
 }
 
-async fn of(events: Vec<Event>) -> Vec<Obstacle> {
+pub(super) async fn of(events: Vec<Event>) -> Vec<Obstacle> {
     let (_folder, store) = store(events).await;
     let start = EventId::new("start");
     obstacles(store.as_ref(), Watermark(u64::MAX), &[&start], &BTreeMap::new(), &[]).await.expect("it is read")
 }
 
 /// What one more event does to the quiet run.
-async fn with(more: Event) -> Vec<Obstacle> {
+pub(super) async fn with(more: Event) -> Vec<Obstacle> {
     of([quiet(), vec![more]].concat()).await
 }
 
-async fn assert_unexplained(more: Event) {
+pub(super) async fn assert_unexplained(more: Event) {
     let (id, data) = (more.id.clone(), format!("{:?}", more.document));
     let found = with(more).await;
     let is_named = |obstacle: &Obstacle| matches!(obstacle, Obstacle::Unexplained(what) if what.contains(id.as_str()));
@@ -71,7 +72,9 @@ async fn assert_unexplained(more: Event) {
 }
 
 async fn assert_unseen(events: Vec<Event>, what: &str) {
-    let found = of(events).await;
+    let mut found = of(events).await;
+    // Where the writing of the script was left out, that is told as well.
+    found.retain(|obstacle| !obstacle.says().contains("may have been renamed"));
     let is_meant = |obstacle: &Obstacle| matches!(obstacle, Obstacle::Unseen(says) if says.contains(what));
     assert!(found.len() == 1 && is_meant(&found[0]), "{what}: {found:?}");
 }
@@ -98,7 +101,12 @@ async fn nothing_stands_against_what_powershell_does_by_itself() {
         sysmon("o1", 100, 10, opened(SENSOR, PARENT, "0x1fffff")),
         sysmon("o2", 100, 10, opened("C:\\Windows\\System32\\csrss.exe", "{2}", "0x1fffff")),
         sysmon("o3", 103, 10, opened("C:\\Windows\\System32\\svchost.exe", "{3}", "0x1410")),
-        sysmon("d", 104, 23, json!({"ProcessGuid": GUID, "TargetFilename": "C:\\Windows\\Temp\\x.cmdline"})),
+        sysmon(
+            "d",
+            104,
+            23,
+            json!({"ProcessGuid": GUID, "TargetFilename": "C:\\Windows\\Temp\\__PSScriptPolicyTest_ab1cdefg.h2j.ps1"}),
+        ),
         event(
             "s",
             101,
@@ -181,7 +189,6 @@ async fn an_event_of_the_process_on_another_machine_or_in_another_spelling_is_fo
     let bare = GUID.trim_matches(['{', '}']).to_uppercase();
     let deed = json!({"ProcessGuid": bare, "Image": POWERSHELL, "QueryName": "files.example"});
     assert_unexplained(sysmon("deed", 103, 22, deed.clone())).await;
-    // Files it wrote are judged by the analyst, who only asked about its machine.
     let written = json!({"ProcessGuid": bare, "Image": POWERSHELL, "TargetFilename": "C:\\a.txt"});
     assert_unexplained(event("deed", 103, "WKS-2", (SYSMON, 11), written.clone())).await;
     assert_unexplained(event("deed", 103, "WKS-1.other.example", (SYSMON, 11), written.clone())).await;
@@ -298,7 +305,7 @@ async fn what_a_source_lost_stands_against_the_runs_it_may_concern_and_against_n
 }
 
 /// A tool that an installed agent runs: on these machines, each on a day of its own, before it is asked about.
-fn run_by_agent(command: &str, elsewhere: &[(&str, &str)]) -> Vec<Event> {
+pub(super) fn run_by_agent(command: &str, elsewhere: &[(&str, &str)]) -> Vec<Event> {
     let start = |command: &str| {
         json!({
             "Image": "C:\\Program Files\\Vendor\\tool.exe", "CommandLine": command, "User": "NT AUTHORITY\\SYSTEM",

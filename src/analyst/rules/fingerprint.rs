@@ -17,7 +17,8 @@ pub const AGENT_SCRIPT: &str = "a management agent's own script";
 /// The feature of the thread by which Windows tells a program to end.
 pub const CONTROL_SIGNAL: &str = "csrss control signal";
 
-/// Fingerprints on which a machine may close: the rule's behaviour did not happen, or it is an agent's own.
+/// Fingerprints on which a machine may close: the rule's behaviour did not happen, or it is an agent's own. What an
+/// agent's script does is no part of it: `closing` asks for its content.
 pub const CLOSING: [&str; 2] = [DEFENDER_COLLECTION, AGENT_SCRIPT];
 
 /// What this event is known as.
@@ -65,9 +66,9 @@ fn process(event: &SeenEvent) -> Option<Feature> {
         let says = "Defender's sensor runs a script of its collection folder as SYSTEM, by exactly its own command";
         return quoting(event.feature(DEFENDER_COLLECTION, Family::Fingerprint, -DECISIVE, &fields, says), script);
     }
-    if let Some((agent, script)) = fingerprints::agent_script(run) {
-        let says = format!("{agent} runs a script of its own folder as SYSTEM, by exactly its own command");
-        return quoting(event.feature(AGENT_SCRIPT, Family::Fingerprint, -DECISIVE, &fields, says), script);
+    if let Some(known) = fingerprints::agent_script(run) {
+        let says = format!("{} runs a script of its own folder as SYSTEM, by exactly its own command", known.agent);
+        return quoting(event.feature(AGENT_SCRIPT, Family::Fingerprint, -DECISIVE, &fields, says), known.script);
     }
     if fingerprints::is_updater(run) {
         let says = "a browser's updater runs from its own folder as SYSTEM, started by Windows or itself";
