@@ -14,6 +14,7 @@ mod fixtures;
 pub mod floor;
 pub mod journal;
 pub mod knowledge;
+pub mod model;
 pub mod ports;
 pub mod scenarios;
 pub mod telemetry;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each part may use of the others. A part may always use itself.
-const HOUSE: [(&str, &[&str]); 14] = [
+const HOUSE: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("knowledge", &[]),
     ("ports", &["domain", "knowledge"]),
@@ -13,9 +13,13 @@ const HOUSE: [(&str, &[&str]); 14] = [
     ("evidence", &["domain", "knowledge", "ports"]),
     ("journal", &["domain", "knowledge", "ports", "telemetry"]),
     ("detection", &["domain", "knowledge", "ports"]),
+    ("model", &["domain", "knowledge", "ports", "telemetry"]),
     ("tools", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "telemetry"]),
-    ("analyst", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "telemetry"]),
-    ("floor", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "analyst", "telemetry"]),
+    ("analyst", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "model", "telemetry"]),
+    (
+        "floor",
+        &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "analyst", "model", "telemetry"],
+    ),
     ("scenarios", &["domain", "knowledge", "ports", "detection"]),
     ("experiment", &["domain", "knowledge", "ports", "journal", "detection", "floor", "scenarios"]),
     (
@@ -32,6 +36,7 @@ const HOUSE: [(&str, &[&str]); 14] = [
             "floor",
             "scenarios",
             "experiment",
+            "model",
             "telemetry",
         ],
     ),
