@@ -6,6 +6,12 @@
 //! is and whether it was worth another attempt. Nothing in here knows what a case is.
 
 pub mod answer;
+pub mod client;
 pub mod dialect;
 pub mod error;
+pub mod gate;
+pub mod probe;
 pub mod request;
+pub mod server;
+pub mod settings;
+pub mod tokens;

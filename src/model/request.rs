@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::answer::RawCall;
+use super::answer::{Answer, RawCall};
 
 /// A conversation from its beginning: what never changes comes first.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,45 @@ pub struct Conversation {
     pub tools: Vec<ToolCard>,
     /// What was said since, oldest first.
     pub messages: Vec<Message>,
+    /// How many tokens the server counted last, and for how many messages.
+    pub measured: Option<Measured>,
+}
+
+impl Conversation {
+    /// A conversation that begins.
+    #[must_use]
+    pub fn new(system: impl Into<String>, tools: Vec<ToolCard>) -> Self {
+        Self { system: system.into(), tools, messages: Vec::new(), measured: None }
+    }
+
+    /// We say something.
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.messages.push(Message::User(text.into()));
+    }
+
+    /// The model said something: it is kept as it came, without what the model only thought.
+    pub fn heard(&mut self, answer: &Answer) {
+        let said = Said { content: answer.content.clone(), calls: answer.calls.clone() };
+        self.messages.push(Message::Model(said));
+        self.measured = answer.usage.map(|usage| Measured {
+            messages: self.messages.len(),
+            tokens: usage.total().saturating_sub(usage.reasoning),
+        });
+    }
+
+    /// The calls of the last answer returned something.
+    pub fn returned(&mut self, results: Vec<CallResult>) {
+        self.messages.push(Message::Results(results));
+    }
+}
+
+/// What a server counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured {
+    /// Messages from the first one, of the conversation or of the request, instructions and tools included.
+    pub messages: usize,
+    /// Their tokens.
+    pub tokens: u64,
 }
 
 /// A tool as a model is told of it.
@@ -96,30 +135,20 @@ pub struct Offer {
 }
 
 /// A request as it is sent, without the model's name and how it is transported, which the client adds.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Request<'a> {
     /// The messages.
     pub messages: Vec<WireMessage<'a>>,
     /// The tools.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<WireTool<'a>>,
     /// Which tool must be called.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice<'a>>,
     /// What form the answer's text must have.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub response_format: Option<ResponseFormat>,
     /// The longest answer, in tokens. Sent under the name that the server knows.
-    #[serde(skip)]
     pub max_tokens: u32,
-}
-
-impl Request<'_> {
-    /// Whether it can be answered by a tool call alone.
-    #[must_use]
-    pub const fn demands_a_call(&self) -> bool {
-        self.tool_choice.is_some()
-    }
+    /// How many tokens the server counted for how many of the messages.
+    pub measured: Option<Measured>,
 }
 
 /// A message in OpenAI's form.

@@ -13,7 +13,9 @@ use serde_json::{Map, Value, json};
 use super::native::{nothing, told};
 use super::{Dialect, Form, Misread, Reading, checked, fenced, offered};
 use crate::model::answer::{Answer, Finish};
-use crate::model::request::{CallResult, Conversation, Message, Request, ResponseFormat, Step, ToolCard, WireMessage};
+use crate::model::request::{
+    CallResult, Conversation, Measured, Message, Request, ResponseFormat, Step, ToolCard, WireMessage,
+};
 
 /// Longest text where a tool's schema sets no limit, in characters. Servers refuse much longer repetitions.
 const LONGEST_TEXT: u64 = 512;
@@ -59,7 +61,9 @@ impl Dialect for Constrained {
         }));
         let schema = self.schema && !conversation.tools.is_empty();
         let response_format = schema.then(|| ResponseFormat::json_schema("step", schema_of(conversation, step)));
-        Request { messages, tools: vec![], tool_choice: None, response_format, max_tokens: step.max_tokens }
+        // The instructions come before the messages.
+        let measured = conversation.measured.map(|known| Measured { messages: known.messages + 1, ..known });
+        Request { messages, tools: vec![], tool_choice: None, response_format, max_tokens: step.max_tokens, measured }
     }
 
     fn read(&self, answer: &Answer, conversation: &Conversation, step: &Step) -> Result<Reading, Misread> {

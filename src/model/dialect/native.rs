@@ -5,12 +5,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
 use super::{Dialect, Form, Found, Misread, Reading, checked, fenced, offered};
 use crate::model::answer::{Answer, Finish};
 use crate::model::request::{
-    CallResult, Conversation, Message, Request, Said, Step, ToolChoice, WireFunction, WireMessage, WireTool,
+    CallResult, Conversation, Measured, Message, Request, Said, Step, ToolChoice, WireFunction, WireMessage, WireTool,
 };
 
 /// OpenAI's own tool calls.
@@ -25,7 +23,8 @@ impl Dialect for Native {
     fn request<'a>(&self, conversation: &'a Conversation, step: &'a Step) -> Request<'a> {
         let mut messages = vec![WireMessage::System { content: Cow::Borrowed(&conversation.system) }];
         let mut last: Option<&Said> = None;
-        for message in &conversation.messages {
+        let mut measured = None;
+        for (place, message) in conversation.messages.iter().enumerate() {
             match message {
                 Message::User(text) => messages.push(WireMessage::User { content: Cow::Borrowed(text) }),
                 Message::Model(said) => {
@@ -33,6 +32,9 @@ impl Dialect for Native {
                     messages.push(as_said(said));
                 }
                 Message::Results(results) => messages.extend(answers(results, last)),
+            }
+            if let Some(known) = conversation.measured.filter(|known| known.messages == place + 1) {
+                measured = Some(Measured { messages: messages.len(), ..known });
             }
         }
         let tool_choice = match step.only.as_deref() {
@@ -44,7 +46,14 @@ impl Dialect for Native {
             r#type: "function",
             function: WireFunction { name: &tool.name, description: &tool.description, parameters: &tool.parameters },
         });
-        Request { messages, tools: tools.collect(), tool_choice, response_format: None, max_tokens: step.max_tokens }
+        Request {
+            messages,
+            tools: tools.collect(),
+            tool_choice,
+            response_format: None,
+            max_tokens: step.max_tokens,
+            measured,
+        }
     }
 
     fn read(&self, answer: &Answer, conversation: &Conversation, step: &Step) -> Result<Reading, Misread> {
@@ -109,16 +118,4 @@ fn answers<'a>(results: &'a [CallResult], last: Option<&Said>) -> Vec<WireMessag
 pub(super) fn told(results: &[&CallResult]) -> String {
     let each = results.iter().map(|result| format!("Result of {}:\n{}", result.tool, result.content));
     each.collect::<Vec<_>>().join("\n\n")
-}
-
-/// An answer as it is kept in the conversation.
-#[must_use]
-pub fn said(answer: &Answer) -> Said {
-    Said { content: answer.content.clone(), calls: answer.calls.clone() }
-}
-
-/// A schema without arguments, for tools that need none.
-#[must_use]
-pub fn no_arguments() -> Value {
-    serde_json::json!({"type": "object", "properties": {}})
 }
