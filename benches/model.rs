@@ -16,7 +16,7 @@ use std::time::Instant;
 use serde_json::json;
 use watchfloor::model::client::ModelClient;
 use watchfloor::model::gate::OpenGate;
-use watchfloor::model::request::{CallResult, Conversation, Message, Said, Step, ToolCard};
+use watchfloor::model::request::{CallResult, Conversation, Measured, Message, Said, Step, ToolCard};
 use watchfloor::model::settings::{DialectChoice, ModelSettings};
 
 /// As in the program.
@@ -76,6 +76,8 @@ fn conversation() -> Conversation {
         let content = format!("{turn}: a process was started and wrote a file. ").repeat(60);
         conversation.returned(vec![CallResult { call: "call_1".into(), tool: "tool_1".into(), content }]);
     }
+    // As in an investigation: the server has counted all but the last result.
+    conversation.measured = Some(Measured { messages: conversation.messages.len() - 1, tokens: 15_000 });
     conversation
 }
 

@@ -263,3 +263,32 @@ fn is_loopback(address: &Url) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_refusal_teaches_once() {
+        let refused = |parameter: Option<&str>, why: &str| ModelError::Refused {
+            status: 400,
+            parameter: parameter.map(str::to_owned),
+            why: why.into(),
+        };
+        let learned = Learned::default();
+        let wants = refused(Some("max_tokens"), "'max_tokens' is not supported: use 'max_completion_tokens' instead.");
+        assert!(learned.learns(&wants) && !learned.learns(&wants), "once");
+        assert!(learned.learns(&refused(Some("temperature"), "only the default (1) is supported")));
+        assert!(!learned.learns(&refused(Some("messages"), "max_tokens is too large")));
+        assert!(!learned.learns(&ModelError::Denied { why: "temperature".into() }));
+        let quirks = learned.quirks();
+        assert!(quirks.completion_tokens && quirks.no_temperature && !quirks.no_tool_choice);
+    }
+
+    #[test]
+    fn this_machine_is_known_by_every_name_it_has() {
+        let is = |url: &str| is_loopback(&Url::parse(url).expect("an address"));
+        assert!(is("http://localhost:1/v1") && is("http://127.0.0.2:1/v1") && is("http://[::1]:1/v1"));
+        assert!(!is("https://api.example.com/v1") && !is("http://10.0.0.1/v1"));
+    }
+}
