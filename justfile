@@ -26,6 +26,10 @@ bench:
 bench-store:
     cargo bench --bench store
 
+# What a call to a model costs here
+bench-model:
+    cargo bench --bench model
+
 # How fast logs get in, and what memory that takes (WATCHFLOOR_RULES names other rules)
 bench-import:
     cargo bench --bench import

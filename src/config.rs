@@ -1,4 +1,5 @@
-//! The configuration file, `watchfloor.toml`: what `watchfloor run` watches and who may send to it.
+//! The configuration file, `watchfloor.toml`: what `watchfloor run` watches, who may send to it, and
+//! which models there are.
 //!
 //! ```toml
 //! follow = ["/var/log/windows/events.ndjson"]
@@ -14,17 +15,24 @@
 //!
 //! [containment]
 //! mode = "approve"
+//!
+//! [models.local]
+//! base_url = "http://127.0.0.1:8080/v1"
+//! model = "qwen3-8b"
+//! context_tokens = 16384
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::domain::containment::Mode;
+use crate::model::settings::ModelSettings;
 
 /// What the file may say. Relative paths count from the file's own folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Files and folders to follow.
@@ -37,6 +45,8 @@ pub struct Config {
     pub context: ContextPlace,
     /// What happens to proposals to contain a device.
     pub containment: Containment,
+    /// Models by the names that agents call them.
+    pub models: BTreeMap<String, ModelSettings>,
 }
 
 /// Where what people know of their machines and accounts is written.
@@ -89,7 +99,7 @@ pub enum ConfigError {
     },
     /// It says something that is not known.
     #[error(
-        "the configuration {path} is not understood: {what}; known are follow, rules, [listen] with address, api_keys and users, [context] with folder, and [containment] with mode"
+        "the configuration {path} is not understood: {what}; known are follow, rules, [listen] with address, api_keys and users, [context] with folder, [containment] with mode, and [models.NAME] with base_url, model, api_key_env, context_tokens, dialect, tokenizer, streaming, temperature, attempts and the times connect_seconds, first_token_seconds, idle_seconds, answer_seconds and longest_wait_seconds"
     )]
     Unknown {
         /// The file.
@@ -147,6 +157,19 @@ mod tests {
         assert_eq!(mode("").ok(), Some(Mode::DryRun));
         assert_eq!(mode("[containment]\nmode = 'approve'").ok(), Some(Mode::Approve));
         assert!(mode("[containment]\nmode = 'auto'").is_err());
+    }
+
+    #[test]
+    fn models_are_named_and_have_sensible_times() {
+        let text = "[models.local]\nbase_url = 'http://127.0.0.1:8080/v1'\nmodel = 'm'\ncontext_tokens = 4096\nidle_seconds = 0.5\n";
+        let config = Config::parse(text, Path::new("")).expect("it is understood");
+        let expected = ModelSettings {
+            idle_seconds: crate::model::settings::Seconds::millis(500),
+            ..ModelSettings::of("http://127.0.0.1:8080/v1", "m", 4096)
+        };
+        assert_eq!(config.models["local"], expected);
+        let wrong = |line: &str| Config::parse(&format!("{text}{line}\n"), Path::new("")).is_err();
+        assert!(wrong("api_key = 's3cret'") && wrong("answer_seconds = 0") && wrong("dialect = 'prose'"));
     }
 
     #[test]

@@ -15,8 +15,11 @@ const HOUSE: [(&str, &[&str]); 15] = [
     ("detection", &["domain", "knowledge", "ports"]),
     ("model", &["domain", "knowledge", "ports", "telemetry"]),
     ("tools", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "telemetry"]),
-    ("analyst", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "telemetry"]),
-    ("floor", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "analyst", "telemetry"]),
+    ("analyst", &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "model", "telemetry"]),
+    (
+        "floor",
+        &["domain", "knowledge", "ports", "evidence", "journal", "detection", "tools", "analyst", "model", "telemetry"],
+    ),
     ("scenarios", &["domain", "knowledge", "ports", "detection"]),
     ("experiment", &["domain", "knowledge", "ports", "journal", "detection", "floor", "scenarios"]),
     (
@@ -33,6 +36,7 @@ const HOUSE: [(&str, &[&str]); 15] = [
             "floor",
             "scenarios",
             "experiment",
+            "model",
             "telemetry",
         ],
     ),

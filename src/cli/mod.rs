@@ -13,6 +13,8 @@ pub mod audit;
 pub mod cases;
 pub mod containment;
 pub mod demo;
+pub mod dev;
+pub mod doctor;
 pub mod events;
 pub mod journal;
 pub mod leases;
@@ -72,6 +74,11 @@ enum Command {
     /// Check the journal
     #[command(subcommand)]
     Journal(journal::Command),
+    /// Try the configured models: are they there, what can they do, what should be changed
+    Doctor(doctor::Arguments),
+    /// Tools for developing the floor
+    #[command(subcommand)]
+    Dev(dev::Command),
 }
 
 /// Options that every command takes.
@@ -113,6 +120,8 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Scenarios(command) => scenarios::run(command).await,
         Command::Rules(command) => rules::run(command).await,
         Command::Journal(command) => journal::run(command).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::Dev(command) => dev::run(command).await,
     };
     telemetry.shutdown().await;
     match result {

@@ -19,7 +19,7 @@ use super::play::PlayError;
 use crate::detection::clock::ClockOffset;
 use crate::detection::damage::{Broken, Damage, Fault};
 use crate::detection::look::look;
-use crate::detection::read::{Batch, EventLog, ReadError};
+use crate::detection::read::{EventLog, ReadError};
 use crate::detection::sigma::{Detector, RuleSet, Sight};
 use crate::domain::alert::Alert;
 use crate::domain::ids::{AlertId, EventId};
@@ -156,16 +156,17 @@ fn read(
     for file in files {
         let mut log = EventLog::open(file)?.with_clock(clock).without(without.clone());
         while let Some(piece) = log.next_piece() {
-            let Batch { events, mut damage, place } = piece.events(log.source());
-            let mut seen = Vec::with_capacity(events.len());
-            for event in events {
-                let found = look(rules, &event).unwrap_or_else(|broke| {
-                    damage.count(place(event.origin.line), Broken::new(Fault::RulesBroke, broke.to_string()));
-                    Vec::new()
-                });
+            let mut seen = Vec::new();
+            let damage = piece.each(log.source(), &mut |event| {
+                let found = look(rules, &event);
+                let (found, broke) = match found {
+                    Ok(found) => (found, Ok(())),
+                    Err(broke) => (Vec::new(), Err(Broken::new(Fault::RulesBroke, broke.to_string()))),
+                };
                 let (matched, sight) = (!found.is_empty(), Sight::of(&event, found));
                 seen.push(Seen { row: EventRow::from(event), sight, matched });
-            }
+                broke
+            });
             // Whoever receives goes away only when the floor broke down, which is told there.
             if pieces.blocking_send(Piece { log: log.source().file.clone(), seen, damage }).is_err() {
                 return Ok(());

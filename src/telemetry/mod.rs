@@ -7,6 +7,7 @@
 pub mod destination;
 pub mod export;
 pub mod ids;
+pub mod model_spans;
 pub mod semconv;
 pub mod setup;
 pub mod spans;

@@ -15,17 +15,27 @@ pub const SPAN_AGENT: &str = "invoke_agent";
 pub const SPAN_MOVE: &str = "move";
 /// One tool call; exported as `execute_tool {tool}`.
 pub const SPAN_TOOL: &str = "execute_tool";
+/// One call of a model; exported as `chat {model}`, and its operation too.
+pub const SPAN_CHAT: &str = "chat";
+/// One attempt of a call.
+pub const SPAN_ATTEMPT: &str = "POST /chat/completions";
+/// A wait before an attempt.
+pub const SPAN_WAIT: &str = "wait ratelimit";
+/// When the first of an answer came.
+pub const EVENT_FIRST_TOKEN: &str = "wf.model.first_token";
 /// One decision of the gatekeeper.
 pub const SPAN_GATE: &str = "run_guardrail containment_gate";
 /// One write to the case desk.
 pub const SPAN_CASE_WRITE: &str = "case write";
-/// One wait for a model's limits.
-pub const SPAN_WAIT: &str = "wait ratelimit";
 
 // OpenTelemetry's own fields, read by the tracing layer.
 
 /// Replaces a span's static name.
 pub const OTEL_NAME: &str = "otel.name";
+/// The kind of a span, where it is not internal.
+pub const OTEL_KIND: &str = "otel.kind";
+/// A call to another program.
+pub const KIND_CLIENT: &str = "client";
 /// `error` where the operation failed. A malicious verdict is no error.
 pub const OTEL_STATUS_CODE: &str = "otel.status_code";
 /// The kind of failure, of low cardinality.
@@ -45,6 +55,34 @@ pub const GEN_AI_CONVERSATION_ID: &str = "gen_ai.conversation.id";
 pub const GEN_AI_REQUEST_MODEL: &str = "gen_ai.request.model";
 /// The tool that is called.
 pub const GEN_AI_TOOL_NAME: &str = "gen_ai.tool.name";
+/// The longest answer allowed, in tokens.
+pub const GEN_AI_REQUEST_MAX_TOKENS: &str = "gen_ai.request.max_tokens";
+/// Whether the answer is streamed.
+pub const GEN_AI_REQUEST_STREAM: &str = "gen_ai.request.stream";
+/// `json` or `text`.
+pub const GEN_AI_OUTPUT_TYPE: &str = "gen_ai.output.type";
+/// The server's id of the answer.
+pub const GEN_AI_RESPONSE_ID: &str = "gen_ai.response.id";
+/// The model that answered, as it names itself.
+pub const GEN_AI_RESPONSE_MODEL: &str = "gen_ai.response.model";
+/// Why the answer ended; a list of one.
+pub const GEN_AI_FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
+/// Until the first of the answer, in seconds.
+pub const GEN_AI_RESPONSE_FIRST: &str = "gen_ai.response.time_to_first_chunk";
+/// Tokens read.
+pub const GEN_AI_INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
+/// Of these, known from an earlier request.
+pub const GEN_AI_CACHED_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
+/// Tokens written.
+pub const GEN_AI_OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
+/// Of these, thought and not said.
+pub const GEN_AI_REASONING_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
+/// Who the protocol is of; the server may be anybody's.
+pub const PROVIDER_OPENAI: &str = "openai";
+/// The server's host.
+pub const SERVER_ADDRESS: &str = "server.address";
+/// The server's port.
+pub const SERVER_PORT: &str = "server.port";
 /// Operation of [`SPAN_CASE`].
 pub const OPERATION_WORKFLOW: &str = "invoke_workflow";
 /// Operation of [`SPAN_AGENT`].
@@ -68,6 +106,12 @@ pub const ROLE: &str = "wf.role";
 pub const TIER: &str = "wf.tier";
 /// Which attempt of the tier.
 pub const ATTEMPT: &str = "wf.attempt";
+/// Attempts that a call took.
+pub const ATTEMPTS: &str = "wf.attempts";
+/// Why something waited: a word of a closed set.
+pub const WAIT_KIND: &str = "wf.wait.kind";
+/// How long, in milliseconds.
+pub const WAIT_MS: &str = "wf.wait_ms";
 /// The step's number within its attempt.
 pub const ORDINAL: &str = "wf.ordinal";
 
@@ -103,12 +147,8 @@ pub const VERDICT: &str = "wf.verdict";
 /// Whether a killed process began this work and another continued it.
 pub const RESUMED: &str = "wf.resumed";
 
-/// What a call waited for: `requests`, `tokens`, `in_flight`, `retry_after`, `breaker` or `queue`.
-pub const WAIT_KIND: &str = "wf.wait.kind";
 /// Of a wait in the queue, what held up the calls before it most of the time.
 pub const WAIT_BEHIND: &str = "wf.wait.behind";
-/// How long it waited, in milliseconds.
-pub const WAIT_MS: &str = "wf.wait_ms";
 /// The same as text to search for, such as `10-30s`.
 pub const WAIT_BUCKET: &str = "wf.wait.bucket";
 /// The severity by which it had its place in the queue.

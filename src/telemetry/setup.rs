@@ -19,8 +19,9 @@ pub const LOG_VARIABLE: &str = "WATCHFLOOR_LOG";
 /// What is logged when nobody says.
 const DEFAULT_LOG: &str = "warn";
 
-/// Crates whose logs tell of their own inner life. They come first in the filter, so that asking for one brings it back.
-const QUIET: &str = "hyper=off,hyper_util=off,reqwest=off,tonic=off,tower=off,h2=off,opentelemetry=off,ractor=off";
+/// Crates whose logs tell of their own inner life, or quote whole answers of a model. They come first in the filter, so that asking for one brings it back.
+const QUIET: &str = "hyper=off,hyper_util=off,reqwest=off,tonic=off,tower=off,h2=off,opentelemetry=off,ractor=off,\
+    async_openai=off,rustls=off";
 
 /// Holds traces open. Dropped, it sends the last of them and takes at most a short while for it.
 #[derive(Debug)]

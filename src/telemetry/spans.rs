@@ -205,7 +205,7 @@ fn started(span: Span, parent: SpanRef, own: SpanId) -> Span {
 }
 
 /// The text up to the cap, cut between characters.
-fn capped(text: &str) -> &str {
+pub(super) fn capped(text: &str) -> &str {
     &text[..text.floor_char_boundary(ATTRIBUTE_CAP)]
 }
 

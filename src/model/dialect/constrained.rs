@@ -1,0 +1,184 @@
+//! The constrained action loop: one JSON object a step, a reason and one tool call, held to a schema by the server.
+//!
+//! For models that never answer with tool calls. The schema is an object at its root, since some servers allow no
+//! alternatives there, and the alternatives are the calls of the tools that are offered. Every text and list in it is
+//! bounded: a model that starts to repeat itself inside one would otherwise go on until its tokens are used up. Where
+//! a server knows no schemas, the same object is asked for in words and looked for in a code fence.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::native::{nothing, told};
+use super::{Dialect, Form, Misread, Reading, checked, fenced, offered};
+use crate::model::answer::{Answer, Finish};
+use crate::model::request::{
+    CallResult, Conversation, Measured, Message, Request, ResponseFormat, Step, ToolCard, WireMessage,
+};
+
+/// Longest text where a tool's schema sets no limit, in characters. Servers refuse much longer repetitions.
+const LONGEST_TEXT: u64 = 512;
+
+/// Longest list where a tool's schema sets no limit.
+const LONGEST_LIST: u64 = 16;
+
+/// Longest reason, in characters.
+const LONGEST_REASON: u64 = 300;
+
+/// The reason in an action.
+const BECAUSE: &str = "because";
+
+/// The call in an action.
+const ACTION: &str = "action";
+
+const PROTOCOL: &str = "You work in steps. At each step you answer with one JSON object and nothing else:\n\
+{\"because\": \"why, in one sentence\", \"action\": {\"tool\": \"NAME\", \"arguments\": {…}}}\n\
+The result of the tool comes with the next message. These are the tools:";
+
+/// One action a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Constrained {
+    /// Whether the server holds answers to a schema.
+    pub schema: bool,
+}
+
+impl Dialect for Constrained {
+    fn name(&self) -> &'static str {
+        "constrained"
+    }
+
+    fn request<'a>(&self, conversation: &'a Conversation, step: &'a Step) -> Request<'a> {
+        let mut messages = vec![WireMessage::System { content: Cow::Owned(system(conversation)) }];
+        messages.extend(conversation.messages.iter().map(|message| match message {
+            Message::User(text) => WireMessage::User { content: Cow::Borrowed(text.as_str()) },
+            Message::Model(said) => {
+                WireMessage::Assistant { content: Some(Cow::Borrowed(said.content.as_str())), tool_calls: &[] }
+            }
+            Message::Results(results) => {
+                WireMessage::User { content: Cow::Owned(told(&results.iter().collect::<Vec<&CallResult>>())) }
+            }
+        }));
+        let schema = self.schema && !conversation.tools.is_empty();
+        let response_format = schema.then(|| ResponseFormat::json_schema("step", schema_of(conversation, step)));
+        // The instructions come before the messages.
+        let measured = conversation.measured.map(|known| Measured { messages: known.messages + 1, ..known });
+        Request { messages, tools: vec![], tool_choice: None, response_format, max_tokens: step.max_tokens, measured }
+    }
+
+    fn read(&self, answer: &Answer, conversation: &Conversation, step: &Step) -> Result<Reading, Misread> {
+        match answer.finish {
+            Finish::ContentFilter => return Err(Misread::Filtered),
+            // Under a schema, a text that was cut is never complete; one that happens to parse was complete before.
+            Finish::Length if action(&answer.content).is_none() => {
+                return Err(Misread::Length { tokens: step.max_tokens });
+            }
+            _ => {}
+        }
+        let (because, found) = match action(&answer.content) {
+            Some((because, found)) => (because, vec![found]),
+            None => match fenced::find(&answer.content)? {
+                Some((prose, found)) => (prose.to_owned(), found),
+                None => return Err(nothing(answer, offered(conversation, step))),
+            },
+        };
+        Ok(Reading { because, calls: checked(found, conversation, step)?, form: Form::Action })
+    }
+}
+
+/// The action that a text consists of, in a code fence or not.
+fn action(text: &str) -> Option<(String, super::Found)> {
+    let text = text.trim();
+    let inside = text.strip_prefix("```json").or_else(|| text.strip_prefix("```"));
+    let text = inside.and_then(|inside| inside.trim_end().strip_suffix("```")).unwrap_or(text);
+    let Value::Object(mut object) = serde_json::from_str(text).ok()? else { return None };
+    let found = fenced::call(object.remove(ACTION)?)?;
+    let because = object.get(BECAUSE).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Some((because, found))
+}
+
+/// The instructions, the protocol and the tools: the same text at every step.
+fn system(conversation: &Conversation) -> String {
+    let mut text = format!("{}\n\n{PROTOCOL}", conversation.system);
+    for ToolCard { name, description, parameters } in &conversation.tools {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "\n- {name}: {description} Arguments: {parameters}");
+    }
+    text
+}
+
+/// What an answer must look like at this step.
+fn schema_of(conversation: &Conversation, step: &Step) -> Value {
+    let narrowed = |tool: &ToolCard| {
+        let only = step.only.as_ref()?;
+        only.iter().find(|offer| offer.tool == tool.name)?.narrowed.clone()
+    };
+    let offered = conversation.tools.iter().filter(|tool| step.offers(&tool.name));
+    let calls = offered.map(|tool| {
+        let arguments = bounded(narrowed(tool).unwrap_or_else(|| tool.parameters.clone()));
+        // The order counts: a model writes the fields in it, and should know the tool before its arguments.
+        object(&[("tool", json!({"type": "string", "enum": [tool.name]})), ("arguments", arguments)])
+    });
+    let action = json!({"anyOf": calls.collect::<Vec<_>>()});
+    object(&[(BECAUSE, json!({"type": "string", "maxLength": LONGEST_REASON})), (ACTION, action)])
+}
+
+/// An object with exactly these fields, in this order.
+fn object(fields: &[(&str, Value)]) -> Value {
+    let required: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    let properties: Map<String, Value> =
+        fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+/// The schema with a limit for every text and list, and without formats that servers' grammars do not know.
+fn bounded(mut schema: Value) -> Value {
+    bound(&mut schema);
+    schema
+}
+
+fn bound(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            let is = |kind: &str| match object.get("type") {
+                Some(Value::String(only)) => only == kind,
+                Some(Value::Array(kinds)) => kinds.iter().any(|one| one == kind),
+                _ => false,
+            };
+            let (text, list) = (is("string"), is("array"));
+            let is_type = object.get("type").is_some();
+            if text && !["enum", "const", "maxLength", "pattern"].iter().any(|key| object.contains_key(*key)) {
+                object.insert("maxLength".into(), LONGEST_TEXT.into());
+            }
+            if list && !object.contains_key("maxItems") {
+                object.insert("maxItems".into(), LONGEST_LIST.into());
+            }
+            if is_type && object.get("format").is_some_and(Value::is_string) {
+                object.remove("format");
+            }
+            object.values_mut().for_each(bound);
+        }
+        Value::Array(items) => items.iter_mut().for_each(bound),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_and_list_is_bounded() {
+        let schema = json!({"type": "object", "properties": {
+            "host": {"type": ["string", "null"], "format": "hostname"}, "kind": {"type": "string", "enum": ["a"]},
+            "ids": {"type": "array", "items": {"type": "string", "maxLength": 4}},
+            "format": {"type": "string"},
+        }});
+        let bounded = bounded(schema);
+        assert_eq!(bounded["properties"]["host"], json!({"type": ["string", "null"], "maxLength": 512}));
+        assert_eq!(bounded["properties"]["kind"], json!({"type": "string", "enum": ["a"]}));
+        assert_eq!(bounded["properties"]["ids"]["maxItems"], 16);
+        assert_eq!(bounded["properties"]["ids"]["items"]["maxLength"], 4);
+        assert_eq!(bounded["properties"]["format"]["maxLength"], 512);
+    }
+}
