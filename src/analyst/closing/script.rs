@@ -27,7 +27,8 @@ pub(super) async fn foreign_writers(asked: &Asked<'_>, run: &Run) -> Result<Vec<
     let process = known::process(run);
     let agent = fingerprints::agent_script(process);
     let of_agent = agent.as_ref().map(|agent| (agent.script.clone(), agent.folder));
-    let of_fingerprint = fingerprints::defender_data_collection(process).map(|script| (script, "")).or(of_agent);
+    let of_fingerprint =
+        fingerprints::defender_data_collection(process).map(|script| (script, fingerprints::COLLECTION)).or(of_agent);
     let scripts = match &of_fingerprint {
         Some((script, _)) => vec![script.clone()],
         None => named_in(process.command),
@@ -39,7 +40,10 @@ pub(super) async fn foreign_writers(asked: &Asked<'_>, run: &Run) -> Result<Vec<
         let may_be_installed = of_fingerprint.is_none();
         all.extend(events.iter().filter_map(|event| foreign(run, event, script, may_be_installed)));
         if let Some((script, folder)) = &of_fingerprint {
-            let is_made_here = |event: &Event| event.code == 11 && is_of(event, script) && is_by(event, process.parent);
+            let is_made_here = |event: &Event| {
+                let is_before = event.code == 11 && event.time <= run.start.time;
+                is_before && is_of(event, script) && is_by(event, process.parent)
+            };
             if !events.iter().any(is_made_here) {
                 all.extend(without_maker(asked, run, script, folder).await?);
             }
