@@ -165,15 +165,15 @@ fn is_unique(script: &str) -> bool {
     template::path(&base) != base
 }
 
-/// The file lies at another place, both told in plain spelling.
+/// The file lies at another place, told in plain spelling. Of a script that the command names without its whole path,
+/// any place may be it that ends in what is named.
 fn is_another_place(event: &Event, script: &str) -> bool {
-    let plain = |path: &str| {
-        let path = path.to_lowercase();
-        let is_plain = path.get(1..3) == Some(":\\") && !path.contains(['~', '/']) && !path.contains("..");
-        is_plain.then_some(path)
-    };
-    let there = event.data("TargetFilename").and_then(plain);
-    there.zip(plain(script)).is_some_and(|(there, here)| there != here)
+    let is_plain = |path: &str| !path.contains(['~', '/']) && !path.contains("..");
+    let is_rooted = |path: &str| path.get(1..3) == Some(":\\");
+    let there = event.data("TargetFilename").unwrap_or_default().to_lowercase();
+    let here = script.to_lowercase();
+    let same = if is_rooted(&here) { there == here } else { there.ends_with(&here) };
+    is_rooted(&there) && is_plain(&there) && is_plain(&here) && !same
 }
 
 #[cfg(test)]
