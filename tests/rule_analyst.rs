@@ -241,6 +241,9 @@ fn what_the_harmless_process_writes_or_has_windows_start_keeps_the_machine_from_
         record["ParentImage"] = "C:\\Windows\\System32\\wbem\\WmiPrvSE.exe".into();
         record["Image"] = "C:\\Users\\Public\\a.exe".into();
         record["CommandLine"] = "a.exe".into();
+        record["OriginalFileName"] = "a.exe".into();
+        record["ParentCommandLine"] = "wmiprvse.exe -secured -Embedding".into();
+        record["Message"] = "-".into();
     });
     assert_held_for(&Judged::of(&asked_for), "wmiprvse.exe started a program under its account");
     let long_ago = another(&text, &["\"EventID\":11,", "DataCollection"], |record| {
