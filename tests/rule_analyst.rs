@@ -214,6 +214,46 @@ fn what_others_do_to_the_harmless_process_and_what_it_does_besides_keep_the_mach
 }
 
 #[test]
+fn what_the_harmless_process_writes_or_has_windows_start_keeps_the_machine_from_closing() {
+    let text = scenario();
+    let written = |file: &str| {
+        another(&text, &["\"EventID\":5,", HARMLESS], |record| {
+            record["EventID"] = 11.into();
+            record.insert("TargetFilename".into(), file.into());
+        })
+    };
+    assert_held_for(&Judged::of(&written("C:\\inetpub\\wwwroot\\x.aspx")), "wrote a file");
+    let probe = "C:\\Windows\\SystemTemp\\__PSScriptPolicyTest_ab1cdefg.h2j.ps1";
+    assert_eq!(Judged::of(&written(probe)).status("WKS-07"), "resolved", "PowerShell does that by itself");
+    let registered = another(&text, &["\"EventID\":5,", HARMLESS], |record| {
+        record["EventID"] = 13.into();
+        let value = "HKLM\\SOFTWARE\\Classes\\CLSID\\{0a1b2c3d-0001-4002-8003-000000000007}\\InprocServer32\\(Default)";
+        record.insert("TargetObject".into(), value.into());
+        record.insert("Details".into(), "C:\\Users\\Public\\a.dll".into());
+    });
+    assert_held_for(&Judged::of(&registered), "changed the registry");
+    let asked_for = another(&text, &["\"EventID\":1,", HARMLESS, "DataCollection"], |record| {
+        record["UtcTime"] = "2026-11-18 10:04:12.500".into();
+        record["ProcessGuid"] = "{b52d0f3e-3333-6afd-4a01-000000000700}".into();
+        record["ParentProcessGuid"] = "{b52d0f3e-2222-6afd-4a01-000000000700}".into();
+        record["ProcessId"] = 999.into();
+        record["ParentProcessId"] = 800.into();
+        record["ParentImage"] = "C:\\Windows\\System32\\wbem\\WmiPrvSE.exe".into();
+        record["Image"] = "C:\\Users\\Public\\a.exe".into();
+        record["CommandLine"] = "a.exe".into();
+        record["OriginalFileName"] = "a.exe".into();
+        record["ParentCommandLine"] = "wmiprvse.exe -secured -Embedding".into();
+        record["Message"] = "-".into();
+    });
+    assert_held_for(&Judged::of(&asked_for), "wmiprvse.exe started a program under its account");
+    let long_ago = another(&text, &["\"EventID\":11,", "DataCollection"], |record| {
+        record["UtcTime"] = "2026-11-17 08:00:00.000".into();
+        record["Image"] = "C:\\Users\\Public\\a.exe".into();
+    });
+    assert_held_for(&Judged::of(&long_ago), "may have written the script");
+}
+
+#[test]
 fn a_blind_sensor_and_a_log_with_losses_keep_the_machine_from_closing() {
     let text = scenario();
     let without = |part: &str| -> String {

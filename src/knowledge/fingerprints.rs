@@ -18,8 +18,9 @@ pub struct ProcessRun<'a> {
     pub parent: &'a str,
 }
 
-/// Where Defender for Endpoint keeps the inventory scripts it runs.
-const FOLDER: &str = "c:\\programdata\\microsoft\\windows defender advanced threat protection\\datacollection\\";
+/// Where Defender for Endpoint keeps the inventory scripts it runs, folded.
+pub const COLLECTION: &str =
+    "c:\\programdata\\microsoft\\windows defender advanced threat protection\\datacollection\\";
 
 /// Defender's sensor, which starts them.
 const SENSOR: &str = "c:\\program files\\windows defender advanced threat protection\\senseir.exe";
@@ -69,7 +70,7 @@ pub fn defender_data_collection(run: ProcessRun<'_>) -> Option<String> {
 
 /// One folder below Defender's, and a script in it.
 fn is_in_folder(script: &str) -> bool {
-    let Some(rest) = script.strip_prefix(FOLDER) else { return false };
+    let Some(rest) = script.strip_prefix(COLLECTION) else { return false };
     let plain = rest.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '\\'));
     match rest.split('\\').collect::<Vec<_>>().as_slice() {
         [folder, file] => plain && !folder.is_empty() && !rest.contains("..") && file.ends_with(".ps1"),

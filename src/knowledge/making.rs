@@ -51,11 +51,12 @@ pub fn is_known(run: ProcessRun<'_>) -> bool {
     is_plain(run) && is_installed(parent) && !open && is_service_account(run.user)
 }
 
-/// Windows' own programs, installed ones and Defender's, where only installers write.
+/// Windows' own programs, installed ones and Defender's, where only installers write. Directly in the Windows folder lies
+/// what remote execution drops.
 fn is_placed(path: &str) -> bool {
     let defender = "c:\\programdata\\microsoft\\windows defender\\platform\\";
     is_installed(path)
-        || paths::class(path) == PathClass::Windows
+        || paths::class(path) == PathClass::Windows && path.matches('\\').count() > 2
         || path.to_lowercase().starts_with(defender) && !path.contains("..")
 }
 
@@ -117,6 +118,7 @@ mod tests {
         for image in [
             "C:\\Users\\Public\\a.exe",
             "C:\\Windows\\Temp\\a.exe",
+            "C:\\Windows\\a.exe",
             "C:\\ProgramData\\Vendor\\a.exe",
             "C:\\Windows\\System32\\cmd.exe",
             "C:\\Windows\\System32\\rundll32.exe",

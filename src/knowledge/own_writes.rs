@@ -119,6 +119,26 @@ pub fn is_for_compiler(image: &str, path: &str, is_deletion: bool) -> bool {
     is_powershell(image) && made() == Some(true)
 }
 
+/// What the compiler that PowerShell starts makes of it: in a folder for temporary files, by names that are made up.
+/// Anywhere else it makes a program.
+#[must_use]
+pub fn is_of_compiler(compiler: &str, path: &str) -> bool {
+    let made = || {
+        let folded = plain(path)?;
+        let rest = in_temporary(&folded)?;
+        let (folder, name) = rest.split_once('\\').map_or((None, rest), |(folder, name)| (Some(folder), name));
+        let (stem, ending) = name.split_once('.')?;
+        let is_scratch = |begins: &str| {
+            let digits = stem.strip_prefix(begins);
+            ending == "tmp" && digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        };
+        let is_result = is_made_up(stem, 8) && matches!(ending, "dll" | "pdb" | "out" | "err" | "tmp");
+        let placed = folder.is_none_or(|folder| is_made_up(folder, 8));
+        Some(placed && (is_result || is_scratch("csc") || is_scratch("res")))
+    };
+    matches!(paths::base_name(compiler).as_str(), "csc.exe" | "cvtres.exe") && made() == Some(true)
+}
+
 /// The folder that PowerShell makes for its compiler's files, as a path. Whether it is one, only a file in it shows.
 #[must_use]
 pub fn may_be_folder_for_compiler(image: &str, path: &str) -> bool {
@@ -283,6 +303,15 @@ mod tests {
             assert!(is_for_compiler(SHELL, own, false), "{own}");
         }
         assert!(is_for_compiler(SHELL, "C:\\Windows\\Temp\\a1b2c3d4\\a1b2c3d4.dll", true));
+        let compiler = "C:\\Windows\\Microsoft.NET\\Framework64\\v4.0.30319\\csc.exe";
+        for made in ["a1b2c3d4\\a1b2c3d4.dll", "a1b2c3d4.dll", "a1b2c3d4\\CSC0A1B2C3D.TMP"] {
+            assert!(is_of_compiler(compiler, &format!("C:\\Windows\\Temp\\{made}")), "{made}");
+        }
+        for other in ["C:\\Users\\Public\\a1b2c3d4.dll", "C:\\Windows\\Temp\\a.exe", "C:\\Windows\\Temp\\a1b2c3d4.exe"]
+        {
+            assert!(!is_of_compiler(compiler, other), "{other}");
+        }
+        assert!(!is_of_compiler("C:\\Windows\\System32\\conhost.exe", "C:\\Windows\\Temp\\a1b2c3d4.dll"));
         assert!(may_be_folder_for_compiler(SHELL, "C:\\Windows\\Temp\\a1b2c3d4"));
         for other in [
             "C:\\Windows\\Temp\\a1b2c3d4\\a1b2c3d4.dll",

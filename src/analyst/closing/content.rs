@@ -11,7 +11,7 @@ use super::run::{self, Run, earlier, name, number};
 use crate::domain::event::Event;
 use crate::domain::obstacle::Obstacle;
 use crate::knowledge::fingerprints::AgentScript;
-use crate::ports::events::tally::{Dimension, Grouping, TallyQuery};
+use crate::ports::events::tally::{Dimension, Group, Grouping, TallyQuery};
 use crate::ports::events::text::TextQuery;
 use crate::ports::events::{Comparison, Condition, EventQuery, Kind};
 use crate::ports::storage::StorageError;
@@ -132,6 +132,6 @@ async fn was_run_before(
     let Ok(by) = Grouping::new(vec![Dimension::Field(field.into())]) else { return Ok(false) };
     let tally = asked.events.tally(&TallyQuery { events, by }).await?;
     // Texts that differ in case alone are told apart by the groups; a script of them is another one.
-    let same = |group: &&crate::ports::events::tally::Group| group.key.first().is_some_and(|key| key == text);
+    let same = |group: &&Group| group.key.first().is_some_and(|key| key == text);
     Ok(tally.groups.iter().find(same).is_some_and(|group| group.hosts >= RECURS && group.days >= RECURS))
 }

@@ -27,7 +27,8 @@ pub(super) async fn foreign_writers(asked: &Asked<'_>, run: &Run) -> Result<Vec<
     let process = known::process(run);
     let agent = fingerprints::agent_script(process);
     let of_agent = agent.as_ref().map(|agent| (agent.script.clone(), agent.folder));
-    let of_fingerprint = fingerprints::defender_data_collection(process).map(|script| (script, "")).or(of_agent);
+    let of_fingerprint =
+        fingerprints::defender_data_collection(process).map(|script| (script, fingerprints::COLLECTION)).or(of_agent);
     let scripts = match &of_fingerprint {
         Some((script, _)) => vec![script.clone()],
         None => named_in(process.command),
@@ -39,7 +40,10 @@ pub(super) async fn foreign_writers(asked: &Asked<'_>, run: &Run) -> Result<Vec<
         let may_be_installed = of_fingerprint.is_none();
         all.extend(events.iter().filter_map(|event| foreign(run, event, script, may_be_installed)));
         if let Some((script, folder)) = &of_fingerprint {
-            let is_made_here = |event: &Event| event.code == 11 && is_of(event, script) && is_by(event, process.parent);
+            let is_made_here = |event: &Event| {
+                let is_before = event.code == 11 && event.time <= run.start.time;
+                is_before && is_of(event, script) && is_by(event, process.parent)
+            };
             if !events.iter().any(is_made_here) {
                 all.extend(without_maker(asked, run, script, folder).await?);
             }
@@ -161,15 +165,15 @@ fn is_unique(script: &str) -> bool {
     template::path(&base) != base
 }
 
-/// The file lies at another place, both told in plain spelling.
+/// The file lies at another place, told in plain spelling. Of a script that the command names without its whole path,
+/// any place may be it that ends in what is named.
 fn is_another_place(event: &Event, script: &str) -> bool {
-    let plain = |path: &str| {
-        let path = path.to_lowercase();
-        let is_plain = path.get(1..3) == Some(":\\") && !path.contains(['~', '/']) && !path.contains("..");
-        is_plain.then_some(path)
-    };
-    let there = event.data("TargetFilename").and_then(plain);
-    there.zip(plain(script)).is_some_and(|(there, here)| there != here)
+    let is_plain = |path: &str| !path.contains(['~', '/']) && !path.contains("..");
+    let is_rooted = |path: &str| path.get(1..3) == Some(":\\");
+    let there = event.data("TargetFilename").unwrap_or_default().to_lowercase();
+    let here = script.to_lowercase();
+    let same = if is_rooted(&here) { there == here } else { there.ends_with(&here) };
+    is_rooted(&there) && is_plain(&there) && is_plain(&here) && !same
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::ports::events::retention::RetentionPolicy;
 pub(super) const HOST: &str = "WKS-1.corp.example";
 pub(super) const GUID: &str = "{0a1b2c3d-0001-0002-0300-000000000700}";
 pub(super) const PARENT: &str = "{0a1b2c3d-0001-0002-0200-000000000700}";
+const CONSOLE: &str = "{0a1b2c3d-0001-0002-0400-000000000700}";
 const OTHER: &str = "{0a1b2c3d-0001-0002-0900-000000000700}";
 pub(super) const POWERSHELL: &str = "C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe";
 pub(super) const SENSOR: &str = "C:\\Program Files\\Windows Defender Advanced Threat Protection\\SenseIR.exe";
@@ -32,7 +33,7 @@ pub(super) fn quiet() -> Vec<Event> {
         "Image": POWERSHELL, "CommandLine": command, "User": "NT AUTHORITY\\SYSTEM", "ParentImage": SENSOR,
         "ProcessGuid": GUID, "ProcessId": "4172", "ParentProcessGuid": PARENT, "ParentProcessId": "4032"});
     let console = json!({
-        "Image": "C:\\Windows\\System32\\conhost.exe", "ProcessGuid": OTHER, "ProcessId": "4176",
+        "Image": "C:\\Windows\\System32\\conhost.exe", "ProcessGuid": CONSOLE, "ProcessId": "4176",
         "ParentProcessGuid": GUID, "ParentProcessId": "4172"});
     let mut events = vec![
         sysmon("start", 100, 1, start),

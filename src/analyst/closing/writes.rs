@@ -6,13 +6,15 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::Asked;
 use super::known::{self, BACK, LEFT_OUT, RECURS};
-use super::run::{Run, earlier, name, sysmon};
+use super::run::{self, Run, earlier, name, sysmon};
 use crate::domain::event::{Event, SYSMON};
 use crate::domain::obstacle::Obstacle;
 use crate::domain::taint;
-use crate::knowledge::{fingerprints, making, own_writes, paths, programs, template};
+use crate::knowledge::{fingerprints, guid, making, own_writes, paths, programs, template};
 use crate::ports::events::mention::Mention;
 use crate::ports::events::{Comparison, Condition, EventQuery};
 use crate::ports::storage::StorageError;
@@ -60,12 +62,50 @@ pub(super) async fn unexplained(asked: &Asked<'_>, run: &Run) -> Result<Vec<Obst
             unknown.push(event);
         }
     }
-    let mut all: Vec<Obstacle> = unknown.iter().take(MOST_NAMED).map(|event| says(event)).collect();
+    let mut all: Vec<Obstacle> = unknown.iter().take(MOST_NAMED).map(|event| says("the process", event)).collect();
     if unknown.len() > MOST_NAMED {
         let more = unknown.len() - MOST_NAMED;
         all.push(Obstacle::Unexplained(format!("and {more} more writes of the process that are not explained")));
     }
     all.extend(probes(asked, run, &writes).await?);
+    all.extend(of_children(asked, run).await?);
+    Ok(all)
+}
+
+/// What its own compiler and console wrote: they are harmless children only as far as that is theirs to write. Other
+/// children stand against the close already (`deeds`).
+async fn of_children(asked: &Asked<'_>, run: &Run) -> Result<Vec<Obstacle>, StorageError> {
+    let mut all = Vec::new();
+    let is_child = |event: &&Event| event.is_sysmon(1) && run.is_named(event, "ParentProcessGuid");
+    for child in run.events.iter().filter(is_child) {
+        let said = |field: &str| child.data(field).unwrap_or_default();
+        let (image, process) = (said("Image"), said("ProcessGuid"));
+        if !programs::is_own_child_of_powershell(image) || process.is_empty() {
+            continue;
+        }
+        let query = EventQuery {
+            process: Some(process.to_owned()),
+            kinds: sysmon(&KINDS),
+            ..EventQuery::within(Timestamp::MIN, Timestamp::MAX, asked.watermark)
+        };
+        let is_known = |event: &&Event| match event.code {
+            11 | 23 | 26 => {
+                let file = target(event);
+                own_writes::is_of_compiler(image, file) || own_writes::is_own_record(image, file)
+            }
+            12 => event.data("EventType") == Some("CreateKey") && own_writes::is_opened_key(target(event)),
+            17 | 18 => own_writes::is_own_pipe(image, target(event), None),
+            _ => false,
+        };
+        let who = format!("its {}", taint::shown(&paths::base_name(image)));
+        match run::all(asked, &query).await? {
+            Err(obstacle) => all.push(obstacle),
+            Ok(events) => {
+                let unknown = events.iter().filter(|event| !is_known(event)).take(MOST_NAMED);
+                all.extend(unknown.map(|event| says(&who, event)));
+            }
+        }
+    }
     Ok(all)
 }
 
@@ -73,7 +113,7 @@ fn target(event: &Event) -> &str {
     ["TargetFilename", "TargetObject", "PipeName"].into_iter().find_map(|field| event.data(field)).unwrap_or_default()
 }
 
-fn says(event: &Event) -> Obstacle {
+fn says(who: &str, event: &Event) -> Obstacle {
     let what = match event.code {
         11 => "wrote a file",
         15 => "wrote a stream of a file",
@@ -83,7 +123,7 @@ fn says(event: &Event) -> Obstacle {
         _ => "deleted a file",
     };
     let target: String = taint::shown(target(event)).chars().take(160).collect();
-    Obstacle::Unexplained(format!("the process {what} that its explanation does not cover ({target}): {}", name(event)))
+    Obstacle::Unexplained(format!("{who} {what} that its explanation does not cover ({target}): {}", name(event)))
 }
 
 /// The program does that by itself, or its fingerprint says it keeps such a file.
@@ -120,14 +160,14 @@ fn is_folder(image: &str, path: &str, writes: &[&Event]) -> bool {
 
 /// The process started the compiler, whose files are then its own.
 fn compiles(run: &Run) -> bool {
-    let is_compiler = |event: &&Event| {
+    let is_compiler = |event: &Event| {
         let image = event.data("Image").unwrap_or_default();
         event.is_sysmon(1)
             && run.is_named(event, "ParentProcessGuid")
             && paths::base_name(image) == "csc.exe"
             && programs::is_own_child_of_powershell(image)
     };
-    run.events.iter().any(|event| is_compiler(&event))
+    run.events.iter().any(is_compiler)
 }
 
 /// A probe is deleted and run by nobody: of one that somebody started, PowerShell's name is only borrowed.
@@ -146,7 +186,7 @@ async fn probes(asked: &Asked<'_>, run: &Run, writes: &[&Event]) -> Result<Vec<O
             kinds: sysmon(&[1]),
             conditions: vec![Run::contains("CommandLine", &probe)],
             limit: 1,
-            to: jiff::Timestamp::MAX,
+            to: Timestamp::MAX,
             ..run.during(asked, vec![])
         };
         if let Some(event) = asked.events.search(&query).await?.rows.first() {
@@ -232,7 +272,7 @@ async fn is_of_same_command(asked: &Asked<'_>, run: &Run, write: &Event) -> Resu
             true => said("CommandLine") == command,
             false => template::command(said("CommandLine")) == template::command(command),
         };
-        crate::knowledge::guid::same(said("ProcessGuid"), process)
+        guid::same(said("ProcessGuid"), process)
             && ["Image", "ParentImage", "User"].into_iter().all(as_here)
             && same_command
     };

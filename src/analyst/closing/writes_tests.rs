@@ -87,6 +87,7 @@ async fn what_powershell_writes_by_itself_stands_against_nothing() {
     let probe = "C:\\Windows\\SystemTemp\\__PSScriptPolicyTest_ab1cdefg.h2j.ps1";
     let compiler = json!({"Image": "C:\\Windows\\Microsoft.NET\\Framework64\\v4.0.30319\\csc.exe", "ProcessGuid": OTHER,
         "ParentProcessGuid": GUID, "ParentProcessId": "4172"});
+    let compiled = |path: &str| json!({"ProcessGuid": OTHER, "Image": compiler["Image"], "TargetFilename": path});
     let key = |path: &str| json!({"ProcessGuid": GUID, "EventType": "CreateKey", "TargetObject": path});
     let own = vec![
         sysmon("w1", 101, 11, file(probe)),
@@ -94,7 +95,7 @@ async fn what_powershell_writes_by_itself_stands_against_nothing() {
         sysmon("w3", 101, 11, file(&format!("{profile}\\Windows\\PowerShell\\StartupProfileData-NonInteractive"))),
         sysmon("w4", 101, 11, file("C:\\Windows\\Temp\\a1b2c3d4")),
         sysmon("w5", 101, 11, file("C:\\Windows\\Temp\\a1b2c3d4\\a1b2c3d4.0.cs")),
-        sysmon("w6", 101, 1, compiler),
+        sysmon("w6", 101, 1, compiler.clone()),
         sysmon("w7", 102, 23, file("C:\\Windows\\Temp\\a1b2c3d4\\a1b2c3d4.dll")),
         sysmon("w8", 109, 11, file(&format!("{profile}\\CLR_v4.0\\UsageLogs\\powershell.exe.log"))),
         sysmon("w9", 101, 12, key("HKU\\.DEFAULT\\Software\\Microsoft\\SystemCertificates\\CA\\CRLs")),
@@ -105,11 +106,14 @@ async fn what_powershell_writes_by_itself_stands_against_nothing() {
             json!({"ProcessGuid": GUID, "PipeName": "\\PSHost.133000000000000000.4172.DefaultAppDomain.powershell"}),
         ),
         sysmon("w11", 104, 11, file(&format!("{FOLDER}result.json"))),
+        sysmon("w12", 102, 11, compiled("C:\\Windows\\Temp\\a1b2c3d4\\a1b2c3d4.dll")),
     ];
     assert_eq!(of([quiet(), own.clone()].concat()).await, []);
+    let elsewhere = sysmon("elsewhere", 102, 11, compiled("C:\\Users\\Public\\a.dll"));
+    assert_says(&of([quiet(), own.clone(), vec![elsewhere]].concat()).await, "its csc.exe wrote a file");
     // Its name is borrowed if somebody runs it.
     let run =
-        json!({"Image": POWERSHELL, "ProcessGuid": OTHER, "CommandLine": format!("powershell.exe -File {probe}")});
+        json!({"Image": POWERSHELL, "ProcessGuid": "{9}", "CommandLine": format!("powershell.exe -File {probe}")});
     assert_says(
         &of([quiet(), own, vec![sysmon("run", 9_000, 1, run)]].concat()).await,
         "named like PowerShell's probe",
