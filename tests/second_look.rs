@@ -60,8 +60,8 @@ async fn what_was_missing_has_arrived_and_the_case_is_closed_on_its_proof() {
     let log = world.log().await;
     assert_eq!((log.status, log.attempts.len(), log.second_looks), (Status::Resolved, 2, 1), "{:?}", log.hold);
     floor.stop().await;
-    let told = world.comments().await.into_iter().filter(|comment| comment.text.starts_with("Looked at again")).count();
-    assert_eq!(told, 1);
+    let comments = world.stores.desk.comments(CASE).await.expect("they are read");
+    assert_eq!(comments.iter().filter(|written| written.comment.text.starts_with("Looked at again")).count(), 1);
 }
 
 #[tokio::test]

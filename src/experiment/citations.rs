@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::reread::{self, Absent, Cited, RereadError};
+use super::reread::{self, Absent, Cited, RereadError, Within};
 use super::score::Citations;
 use crate::domain::entity::HostName;
 use crate::domain::event::Origin;
@@ -67,15 +67,17 @@ impl Cites {
         }
     }
 
-    /// With the place its event was read at, the event's id in its log, and its machine.
+    /// With the place its event was read at, the event's id in its log, and its machine; and with how far the logs had
+    /// arrived when it was judged.
     #[must_use]
-    pub fn with(self, origin: Option<(Origin, u32, HostName)>) -> Claim {
+    pub fn with(self, origin: Option<(Origin, u32, HostName)>, within: Option<Within>) -> Claim {
         let what = match (self.what, origin) {
             (What::Seen { quotes, .. }, Some((origin, code, host))) => {
                 Checkable::Seen(Cited { file: PathBuf::from(origin.file), place: origin.line, host, code, quotes })
             }
             (What::Absent { search }, _) => {
-                Checkable::Absent(Absent { host: search.host, code: search.code, conditions: search.conditions })
+                let AbsenceClaim { host, code, conditions, .. } = search;
+                Checkable::Absent(Absent { host, code, conditions, within })
             }
             (What::Seen { .. } | What::Foreign, _) => Checkable::Nowhere,
         };
@@ -156,9 +158,13 @@ mod tests {
         let absent = json!({"is": "absent", "id": "E2", "search": {"host": "wks-01", "channel": "c", "code": 3,
             "conditions": [], "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z"}});
         let claims = vec![
-            vec![quoting("a.exe").with(origin()), quoting("b.exe").with(origin()), quoting("a.exe").with(None)],
+            vec![
+                quoting("a.exe").with(origin(), None),
+                quoting("b.exe").with(origin(), None),
+                quoting("a.exe").with(None, None),
+            ],
             vec![],
-            vec![Cites::of(&absent).with(None), Cites::of(&json!({"is": "felt", "id": "E9"})).with(None)],
+            vec![Cites::of(&absent).with(None, None), Cites::of(&json!({"is": "felt", "id": "E9"})).with(None, None)],
         ];
         let found = look_up(claims, &[log]).expect("it is read");
         let counted: Vec<_> =

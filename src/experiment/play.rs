@@ -15,8 +15,8 @@ use super::citations::{self, Claim};
 use super::edges::Edges;
 use super::history::History;
 use super::places;
-use super::replay::{Replayed, replay};
-use super::reread::RereadError;
+use super::replay::{Reached, Replayed, replay};
+use super::reread::{RereadError, Within};
 use super::scenario::Scenario;
 use super::score::{AlertRef, CaseScore, Citations, ClosedBy, Played, ProposalScore, ScenarioScore};
 use crate::detection::clock::ClockOffset;
@@ -110,9 +110,9 @@ pub async fn play(scenario: &Scenario, rules: &Arc<RuleSet>) -> Result<ScenarioS
     let replayed = replay(&floor, scenario.events.clone(), (clock, clearings), rules).await;
     let seconds = began.elapsed().as_secs_f64();
     floor.stop().await;
-    let Replayed { events, skipped, alerts, steps } = replayed?;
+    let Replayed { events, skipped, alerts, steps, reached } = replayed?;
 
-    let (cases, merged) = cases(scenario, &stores, &shared, before).await?;
+    let (cases, merged) = cases(scenario, &stores, &shared, (before, &reached)).await?;
     let played = Played { events, skipped, alerts: alerts.len() as u64, steps, cases, merged, seconds };
     drop((shared, stores));
     // What was stored can be large, and removing it takes a while. Should it fail, the system tidies up its own folder.
@@ -165,14 +165,14 @@ async fn cases(
     scenario: &Scenario,
     stores: &Stores,
     shared: &Shared,
-    before: Watermark,
+    (before, reached): (Watermark, &[Reached]),
 ) -> Result<(Vec<CaseScore>, Vec<CaseScore>), PlayError> {
     let (mut cases, mut merged, mut claims) = (Vec::new(), Vec::new(), Vec::new());
     for case in queries::cases(stores).await? {
         if case.state.status == Status::Merged {
             merged.push(ended(stores, shared, case, before).await?);
         } else {
-            claims.push(claims_of(stores, &case).await?);
+            claims.push(claims_of(stores, &case, &scenario.events, reached).await?);
             cases.push(ended(stores, shared, case, before).await?);
         }
     }
@@ -185,7 +185,15 @@ async fn cases(
 }
 
 /// What a case's verdict cites. Of a cited event the store is asked only where it was read.
-async fn claims_of(stores: &Stores, case: &DeskCase) -> Result<Vec<Claim>, PlayError> {
+async fn claims_of(
+    stores: &Stores,
+    case: &DeskCase,
+    logs: &[PathBuf],
+    reached: &[Reached],
+) -> Result<Vec<Claim>, PlayError> {
+    let stream = CaseStream::open(stores.journal.clone(), case.id, None).await?;
+    let judged = stream.log().judged().map(|(attempt, _)| attempt.watermark);
+    let within = judged.and_then(|arrived| within(arrived, logs, reached));
     let mut claims = Vec::new();
     for item in evidence(case) {
         let cites = citations::Cites::of(item);
@@ -193,9 +201,16 @@ async fn claims_of(stores: &Stores, case: &DeskCase) -> Result<Vec<Claim>, PlayE
             Some(event) => stores.events.get(event).await?.map(|event| (event.origin, event.code, event.host)),
             None => None,
         };
-        claims.push(cites.with(origin));
+        claims.push(cites.with(origin, within.clone()));
     }
     Ok(claims)
+}
+
+/// How far the logs had been read when so much had arrived.
+fn within(arrived: Watermark, logs: &[PathBuf], reached: &[Reached]) -> Option<Within> {
+    let Reached { file, place, .. } = reached.iter().rev().find(|reached| reached.watermark <= arrived)?;
+    let later = logs.iter().skip_while(|log| *log != file).skip(1).cloned().collect();
+    Some(Within { file: file.clone(), place: *place, later })
 }
 
 /// The items of a verdict's evidence, as the case shows them.

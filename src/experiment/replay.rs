@@ -22,13 +22,14 @@ use crate::detection::look::look;
 use crate::detection::read::{EventLog, ReadError};
 use crate::detection::sigma::{Detector, RuleSet, Sight};
 use crate::domain::alert::Alert;
+use crate::domain::event::Origin;
 use crate::domain::ids::{AlertId, EventId};
 use crate::floor::held_back::Doubts;
 use crate::floor::import::ImportError;
 use crate::floor::ingest::{caught_up, ingest};
 use crate::floor::settling::{LOOK_AGAIN, Settle};
 use crate::floor::tree::Floor;
-use crate::ports::events::EventRow;
+use crate::ports::events::{EventRow, Watermark};
 
 /// Events that are kept for a step before they are stored: so many take about ten megabytes.
 const TOGETHER: usize = 4_000;
@@ -47,6 +48,19 @@ pub(super) struct Replayed {
     pub alerts: HashSet<AlertId>,
     /// Steps at whose end something was judged.
     pub steps: u64,
+    /// How far the logs had been read at each time that events were stored.
+    pub reached: Vec<Reached>,
+}
+
+/// A place in the logs, by how much had arrived then.
+#[derive(Debug)]
+pub(super) struct Reached {
+    /// What had arrived.
+    pub watermark: Watermark,
+    /// The log that was arriving.
+    pub file: PathBuf,
+    /// The place of its last record.
+    pub place: u64,
 }
 
 /// Where steps end, in the log's own time.
@@ -216,7 +230,11 @@ impl<'a> Arriving<'a> {
     }
 
     async fn store(&mut self) -> Result<(), PlayError> {
-        ingest(self.floor.shared(), std::mem::take(&mut self.rows), Vec::new()).await.map_err(ImportError::from)?;
+        let Some(Origin { file, line }) = self.rows.last().map(|row| row.origin.clone()) else { return Ok(()) };
+        let shared = self.floor.shared();
+        ingest(shared, std::mem::take(&mut self.rows), Vec::new()).await.map_err(ImportError::from)?;
+        let watermark = shared.events.watermark().await?;
+        self.replayed.reached.push(Reached { watermark, file: file.into(), place: line });
         Ok(())
     }
 

@@ -43,6 +43,25 @@ pub struct Absent {
     pub code: u32,
     /// What such an event would say.
     pub conditions: Vec<Quote>,
+    /// How much of the logs had arrived when it was searched; all of them, if nothing is said.
+    pub within: Option<Within>,
+}
+
+/// How far logs had arrived: nobody can be blamed for not having seen what came later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Within {
+    /// The log that was arriving.
+    pub file: PathBuf,
+    /// The place of the last record of it that had.
+    pub place: u64,
+    /// The logs of which nothing had arrived.
+    pub later: Vec<PathBuf>,
+}
+
+impl Within {
+    fn has(&self, file: &Path, place: u64) -> bool {
+        !self.later.iter().any(|later| later == file) && (self.file != file || place <= self.place)
+    }
 }
 
 /// Which of the cited events stand in their logs as quoted, in the order they are given.
@@ -67,8 +86,8 @@ pub fn seen(cited: &[Cited]) -> Result<Vec<bool>, RereadError> {
     Ok(found)
 }
 
-/// Which of the absences hold in these logs: no record of the kind and the machine says so, at any time. That is more
-/// than was claimed, so an absence of an hour is not borne out if another hour had it.
+/// Which of the absences hold in these logs, as far as they had arrived: no record of the kind and the machine says so,
+/// at any time. That is more than was claimed, so an absence of an hour is not borne out if another hour had it.
 ///
 /// # Errors
 /// When a log cannot be read again.
@@ -78,9 +97,10 @@ pub fn absent(absences: &[Absent], files: &[PathBuf]) -> Result<Vec<bool>, Rerea
         return Ok(holds);
     }
     for file in files {
-        records::each(file, &|_| true, &mut |_, record: &Leaves| {
+        records::each(file, &|_| true, &mut |place, record: &Leaves| {
             for (holds, one) in holds.iter_mut().zip(absences) {
-                *holds &= !(record.is_of(&one.host, one.code) && record.says(&one.conditions));
+                let had_arrived = one.within.as_ref().is_none_or(|within| within.has(file, place));
+                *holds &= !(had_arrived && record.is_of(&one.host, one.code) && record.says(&one.conditions));
             }
         })?;
     }

@@ -80,10 +80,32 @@ fn an_absence_holds_if_no_record_says_so() {
         host: HostName::new(host),
         code,
         conditions: vec![Quote { field: COMMAND.into(), value: value.into() }],
+        within: None,
     };
     let absences =
         [of("wks-01", 1, "tool"), of("wks-01", 1, "other"), of("wks-01", 3, "tool"), of("srv-02", 1, "tool")];
     assert_eq!(absent(&absences, &[path]).expect("it is read"), [false, true, true, true]);
+}
+
+#[test]
+fn an_absence_is_held_against_what_had_arrived_and_nothing_later() {
+    let (_folder, path) = log("events.ndjson", LINES.as_bytes());
+    let (_other, later) = log("later.ndjson", LINES.as_bytes());
+    // The last record that says it, by its place.
+    let place = (1..=9).find(|place| {
+        let cited = [cited(&path, *place, "wks-01", 1, &[(COMMAND, "tool")])];
+        seen(&cited).expect("it is read")[0]
+    });
+    let place = place.expect("some record says so");
+    let of = |within: Within| Absent {
+        host: HostName::new("wks-01"),
+        code: 1,
+        conditions: vec![Quote { field: COMMAND.into(), value: "tool".into() }],
+        within: Some(within),
+    };
+    let until = |place: u64, later: &[PathBuf]| of(Within { file: path.clone(), place, later: later.to_vec() });
+    let absences = [until(place - 1, &[later.clone()]), until(place, &[later.clone()]), until(place - 1, &[])];
+    assert_eq!(absent(&absences, &[path.clone(), later.clone()]).expect("it is read"), [true, false, false]);
 }
 
 #[test]
