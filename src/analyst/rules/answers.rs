@@ -155,7 +155,8 @@ pub fn unknowns(seen: &Seen, brief: &Brief) -> Vec<Unknown> {
     let mut unknowns: Vec<Unknown> = Vec::new();
     // A cleared log or a changed group has no process whose parent could be missing; a thread of Windows' own names no
     // parent, and nothing hangs on who started csrss.exe.
-    let of_a_process = first_with(seen, &["Image", "SourceImage", "NewProcessName", "ProcessName"]).is_some();
+    let of_a_process = first_with(seen, &["Image", "SourceImage", "NewProcessName", "ProcessName"]).is_some()
+        || seen.related().any(|event| event.view.channel.contains("PowerShell"));
     let mut triggers = seen.triggers.values().filter_map(|id| seen.events.get(id)).peekable();
     let only_signals = triggers.peek().is_some() && triggers.all(fingerprint::is_system_thread);
     if of_a_process && !only_signals && first_with(seen, &["ParentImage", "ParentProcessName"]).is_none() {

@@ -21,14 +21,15 @@ fn within(text: &str, width: usize) -> String {
         if line.contains(COMMAND) {
             return line.to_owned();
         }
-        let hanging = " ".repeat(indent + 2);
+        let (own, hanging) = (&line[..indent], " ".repeat(indent + 2));
         let options = Options::new(width)
+            .initial_indent(own)
             .subsequent_indent(&hanging)
             .break_words(false)
             .word_separator(WordSeparator::AsciiSpace)
             .word_splitter(WordSplitter::NoHyphenation)
             .wrap_algorithm(WrapAlgorithm::FirstFit);
-        textwrap::fill(line, options)
+        textwrap::fill(&line[indent..], options)
     });
     lines.collect::<Vec<_>>().join("\n")
 }

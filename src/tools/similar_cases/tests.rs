@@ -72,7 +72,7 @@ async fn alerts_are_counted_by_rule_machine_and_values_without_the_cases_own() {
     assert_eq!(texts[3], "what people decided on them: no outcomes recorded");
     assert_eq!(
         texts[1],
-        "of these on this machine: 1 other alerts on 1 machines and 1 days, from 2026-01-02 to 2026-01-02"
+        "of these on this machine: 1 other alert on 1 machine and 1 day, from 2026-01-02 to 2026-01-02"
     );
 }
 
