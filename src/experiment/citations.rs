@@ -76,8 +76,8 @@ impl Cites {
                 Checkable::Seen(Cited { file: PathBuf::from(origin.file), place: origin.line, host, code, quotes })
             }
             (What::Absent { search }, _) => {
-                let AbsenceClaim { host, code, conditions, .. } = search;
-                Checkable::Absent(Absent { host, code, conditions, within })
+                let AbsenceClaim { host, code, conditions, process, .. } = search;
+                Checkable::Absent(Absent { host, code, conditions, process, within })
             }
             (What::Seen { .. } | What::Foreign, _) => Checkable::Nowhere,
         };

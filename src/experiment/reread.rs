@@ -43,6 +43,8 @@ pub struct Absent {
     pub code: u32,
     /// What such an event would say.
     pub conditions: Vec<Quote>,
+    /// The process that did or started it, by the sensor's own id.
+    pub process: Option<String>,
     /// How much of the logs had arrived when it was searched; all of them, if nothing is said.
     pub within: Option<Within>,
 }
@@ -100,7 +102,10 @@ pub fn absent(absences: &[Absent], files: &[PathBuf]) -> Result<Vec<bool>, Rerea
         records::each(file, &|_| true, &mut |place, record: &Leaves| {
             for (holds, one) in holds.iter_mut().zip(absences) {
                 let had_arrived = one.within.as_ref().is_none_or(|within| within.has(file, place));
-                *holds &= !(had_arrived && record.is_of(&one.host, one.code) && record.says(&one.conditions));
+                *holds &= !(had_arrived
+                    && record.is_of(&one.host, one.code)
+                    && record.says(&one.conditions)
+                    && one.process.as_ref().is_none_or(|process| record.is_by(process)));
             }
         })?;
     }

@@ -17,8 +17,8 @@ pub const DEEPEST_NESTING: usize = 64;
 
 /// Values of a record, in it and in whatever is nested in it. A Windows event carries some tens, and a few thousand when
 /// it lists every member of something; each takes up to a hundred bytes once it is read, so that the bytes of a record
-/// bound its memory only together with this: five megabytes instead of hundreds.
-pub const MOST_VALUES: usize = 50_000;
+/// bound its memory only together with this: twenty megabytes instead of hundreds.
+pub const MOST_VALUES: usize = 200_000;
 
 /// A record as it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -371,7 +371,7 @@ mod tests {
         let of = |count: usize| format!("{{\"a\":[{}0]}}", "0,".repeat(count - 3));
         assert!(parse(of(MOST_VALUES).as_bytes()).is_ok());
         let refused = parse(of(MOST_VALUES + 1).as_bytes()).expect_err("it is one more");
-        assert_eq!((refused.fault, refused.reason.as_str()), (Fault::TooManyValues, "more than 50000"));
+        assert_eq!((refused.fault, refused.reason.as_str()), (Fault::TooManyValues, "more than 200000"));
         for tiny in ["0,", "[],", "{},", "\"\",", "{\"\":0},"] {
             let text = format!("{{\"a\":[{}0]}}", tiny.repeat((super::super::LONGEST_RECORD - 10) / tiny.len()));
             assert_eq!(

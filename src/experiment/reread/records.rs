@@ -198,6 +198,16 @@ impl Leaves {
         has_code && (host.is_unknown() || names_host())
     }
 
+    /// This process did it, or started what it tells of.
+    pub(super) fn is_by(&self, process: &str) -> bool {
+        let plain = |id: &str| id.trim_matches(['{', '}']).to_ascii_lowercase();
+        let names_doer = |name: &str| {
+            let name = name.rsplit('.').next().unwrap_or(name).to_ascii_lowercase();
+            matches!(name.as_str(), "processguid" | "sourceprocessguid" | "parentprocessguid")
+        };
+        self.0.iter().any(|(name, text)| names_doer(name) && plain(text) == plain(process))
+    }
+
     /// It says all of this.
     pub(super) fn says(&self, quotes: &[Quote]) -> bool {
         quotes.iter().all(|quote| {

@@ -80,6 +80,7 @@ fn an_absence_holds_if_no_record_says_so() {
         host: HostName::new(host),
         code,
         conditions: vec![Quote { field: COMMAND.into(), value: value.into() }],
+        process: None,
         within: None,
     };
     let absences =
@@ -101,6 +102,7 @@ fn an_absence_is_held_against_what_had_arrived_and_nothing_later() {
         host: HostName::new("wks-01"),
         code: 1,
         conditions: vec![Quote { field: COMMAND.into(), value: "tool".into() }],
+        process: None,
         within: Some(within),
     };
     let until = |place: u64, later: &[PathBuf]| of(Within { file: path.clone(), place, later: later.to_vec() });
@@ -112,4 +114,23 @@ fn an_absence_is_held_against_what_had_arrived_and_nothing_later() {
 fn a_log_that_has_gone_is_named() {
     let error = seen(&[cited(Path::new("/nowhere/events.ndjson"), 1, "a", 1, &[])]).expect_err("there is none");
     assert!(error.to_string().contains("/nowhere/events.ndjson"), "{error}");
+}
+
+#[test]
+fn an_absence_of_one_process_is_not_broken_by_what_another_did() {
+    let record = |doer: &str, id: &str| {
+        format!(
+            r#"{{"@timestamp":"2026-01-01T00:00:00Z","host":{{"name":"wks-01"}},"event":{{"code":"10"}},"winlog":{{"channel":"Microsoft-Windows-Sysmon/Operational","event_id":"10","computer_name":"wks-01","event_data":{{"{doer}":"{id}"}}}}}}"#
+        )
+    };
+    let lines = [record("SourceProcessGUID", "{AA-1}"), record("TargetProcessGUID", "{AA-2}")].join("\n");
+    let (_folder, path) = log("events.ndjson", lines.as_bytes());
+    let of = |process: &str| Absent {
+        host: HostName::new("wks-01"),
+        code: 10,
+        conditions: vec![],
+        process: Some(process.into()),
+        within: None,
+    };
+    assert_eq!(absent(&[of("{aa-1}"), of("{AA-2}"), of("{AA-3}")], &[path]).expect("it is read"), [false, true, true]);
 }

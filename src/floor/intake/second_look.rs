@@ -48,7 +48,11 @@ impl State {
 
 /// The case waits for information alone, no person has taken it up, and it was judged on less than this.
 fn may_know_more(log: &CaseLog, arrived: Watermark) -> bool {
-    let lacks_data = log.hold.as_ref().is_some_and(|hold| hold.cause == HoldCause::InsufficientTelemetry);
+    // A proof that is not whole yet lacks data as well: the end of the program, or the next sign of its sensors.
+    let lacks_data = log
+        .hold
+        .as_ref()
+        .is_some_and(|hold| matches!(hold.cause, HoldCause::InsufficientTelemetry | HoldCause::BenignNotProven));
     let is_a_persons = log.persons_verdict.is_some() || log.reserved.is_some() || log.assignee.is_some();
     log.status == Status::OnHold
         && lacks_data
