@@ -31,19 +31,17 @@ impl Loss {
     }
 
     /// Takes in another loss if the two are of one source and machine and of one stretch of time; else gives it back.
-    ///
-    /// # Errors
-    /// With the other loss, if it is one of its own.
-    pub fn join(&mut self, later: Self) -> Result<(), Self> {
+    #[must_use]
+    pub fn join(&mut self, later: Self) -> Option<Self> {
         let starts_within = later.from.is_none_or(|from| from <= self.to);
         let ends_within = self.from.is_none_or(|from| from <= later.to);
         if (&self.source, &self.host) != (&later.source, &later.host) || !starts_within || !ends_within {
-            return Err(later);
+            return Some(later);
         }
         self.from = self.from.min(later.from);
         self.to = self.to.max(later.to);
         self.what = later.what;
-        Ok(())
+        None
     }
 
     /// Both in one, when they are too many to be told apart: of any machine, over both times.
@@ -116,8 +114,8 @@ mod tests {
             let either = asked(&one) || asked(&other);
             let mut joined = one.clone();
             match joined.join(other.clone()) {
-                Ok(()) => prop_assert!(!either || asked(&joined)),
-                Err(back) => prop_assert_eq!(&back, &other),
+                None => prop_assert!(!either || asked(&joined)),
+                Some(back) => prop_assert_eq!(&back, &other),
             }
             prop_assert!(!either || asked(&one.and(other)));
         }

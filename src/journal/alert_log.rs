@@ -223,7 +223,7 @@ impl AlertLog {
         let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
         let mut own = Some(loss);
         for kept in losses.iter_mut().rev() {
-            own = own.and_then(|loss| kept.join(loss).err());
+            own = own.and_then(|loss| kept.join(loss));
         }
         losses.extend(own);
         if losses.len() > MOST_LOSSES {

@@ -39,7 +39,7 @@ pub async fn process(
 fn of(event: &Event, process: &str) -> Option<String> {
     let process = guid::folded(process);
     let is_it = |field: &&str| event.data(field).is_some_and(|id| guid::same(id, &process));
-    let (_, image, number) = NAMED_BY.iter().find(|(field, ..)| is_it(&field))?;
+    let (_, image, number) = NAMED_BY.iter().find(|(field, ..)| is_it(field))?;
     let name = paths::base_name(event.data(image)?);
     Some(event.data(number).map_or_else(|| name.clone(), |number| format!("{name} (pid {number})")))
 }

@@ -29,7 +29,7 @@ pub(super) enum Content {
     /// It was not logged, or not whole.
     Unlogged,
     /// This much of it is new.
-    New(Event),
+    New(Box<Event>),
 }
 
 /// What is lacking for an agent's script to be known.
@@ -78,7 +78,7 @@ pub(super) async fn of_script(
         // The command itself is logged as a block as well; it is known by its form.
         let is_command = block.data("Path").is_none() && command.contains(text.trim().to_lowercase().as_str());
         if !is_command && !was_run_before(asked, run, block, text, folder).await? {
-            return Ok(Content::New(block.clone()));
+            return Ok(Content::New(Box::new(block.clone())));
         }
     }
     Ok(Content::Known)

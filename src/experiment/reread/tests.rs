@@ -106,7 +106,11 @@ fn an_absence_is_held_against_what_had_arrived_and_nothing_later() {
         within: Some(within),
     };
     let until = |place: u64, later: &[PathBuf]| of(Within { file: path.clone(), place, later: later.to_vec() });
-    let absences = [until(place - 1, &[later.clone()]), until(place, &[later.clone()]), until(place - 1, &[])];
+    let absences = [
+        until(place - 1, std::slice::from_ref(&later)),
+        until(place, std::slice::from_ref(&later)),
+        until(place - 1, &[]),
+    ];
     assert_eq!(absent(&absences, &[path.clone(), later.clone()]).expect("it is read"), [true, false, false]);
 }
 

@@ -196,7 +196,7 @@ mod tests {
     fn a_lost_line_happened_after_the_one_before_it_and_before_it_came() {
         let lines = [record(10, "WKS-1"), "{\"cut\": ".into(), record(20, "WKS-1")];
         let expected = (None, Some("2026-11-02T07:10:00Z".to_owned()), NOW.to_owned());
-        assert_eq!(spans(&of(&lines, None, true)), [expected.clone()]);
+        assert_eq!(spans(&of(&lines, None, true)), std::slice::from_ref(&expected));
         assert_eq!(spans(&of(&lines[1..], None, true)), [(None, None, NOW.to_owned())], "nothing came before it");
         let known = Some("2026-11-02T08:10:00Z");
         assert_eq!(spans(&of(&lines[1..], known, true)), [expected]);

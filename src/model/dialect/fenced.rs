@@ -75,7 +75,7 @@ fn wrapped(mut rest: &str, begin: &str, end: &str) -> Result<Option<Vec<Found>>,
 
 fn looks_like_a_call(text: &str) -> bool {
     let has = |key: &&str| text.contains(&format!("\"{key}\""));
-    NAMES.iter().any(|key| has(key)) && ARGUMENTS.iter().any(|key| has(key))
+    NAMES.iter().any(&has) && ARGUMENTS.iter().any(has)
 }
 
 fn values(text: &str) -> Result<Vec<Value>, String> {

@@ -264,12 +264,12 @@ async fn a_restart_forgets_neither_who_waits_nor_what_is_under_way() {
         async move { limiter.acquire(call(Severity::Medium, 1)).await }
     });
     sleep(ANSWER).await;
-    let actor = ractor::registry::where_is(line.actor().to_owned()).expect("it is there");
+    let actor = ractor::registry::where_is(line.actor()).expect("it is there");
     actor.kill();
     // Settled while nobody is there to hear it.
     under_way.settle(answered(1));
     let permit = waits.await.expect("no panic").expect("it goes");
-    let again = ractor::registry::where_is(line.actor().to_owned()).expect("it is there again");
+    let again = ractor::registry::where_is(line.actor()).expect("it is there again");
     assert_ne!(again.get_id(), actor.get_id());
     assert_eq!(limiter.figures().in_flight, 1);
     assert_eq!(limiter.figures().requests.map(|of| of.0), Some(2), "what was used before is still counted");
