@@ -367,7 +367,13 @@ fn a_followed_file_is_read_as_it_grows_and_partial_lines_wait() {
     running.wait_for("the broken line is told", |told| told["news"] == "skipped");
     append(&log, format!("\n{}", LINES.join("\n")));
     wait_for_events(&state, 12 + LINES.len());
-    wait_until("the cases are those of a batch", || listed(&state) == judged_in_a_batch());
+    // The line that was lost may have told of any process of that time: what a batch closes is held.
+    let held = |(title, told): (String, Value)| match told[0] == "resolved" {
+        true => (title, json!(["on_hold", told[1], told[2]])),
+        false => (title, told),
+    };
+    let expected: BTreeMap<String, Value> = judged_in_a_batch().into_iter().map(held).collect();
+    wait_until("the cases are those of a batch, none of them closed", || listed(&state) == expected);
     running.stop();
     state.assert_sound();
 }
