@@ -1,6 +1,6 @@
 //! Plays a scenario: a floor of its own on a fresh folder takes its log in as it arrived, and judges as it comes.
 //!
-//! A decision rests on what had arrived by then and on nothing else ([`super::replay`]), and nothing is known of other
+//! A decision rests on what had arrived by then and on nothing else (`experiment::replay`), and nothing is known of other
 //! scenarios. How cases ended is what counts, but for closes and isolations, which count whenever they happened.
 //! Clearings at the edges of the log are taken out first ([`super::edges`]).
 
