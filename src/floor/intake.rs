@@ -28,6 +28,7 @@ use crate::ports::journal::{JournalError, Queue, QueueChange};
 
 mod grouped;
 mod people;
+mod repeats;
 mod second_look;
 mod telling;
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::telling;
 use super::{AUTHOR, State, moved};
+use super::{repeats, telling};
 use crate::analyst::comments;
 use crate::detection::grouping::{Group, LinkReason};
 use crate::domain::alert::Alert;
@@ -88,7 +88,9 @@ impl State {
                 (alerts[place].clone(), reason.unwrap_or_else(|| "first of its incident".into()))
             });
             self.join(survivor, joining.collect()).await?;
-            self.settling.touched(survivor, Instant::now());
+            if !self.streams[&survivor].log().ready {
+                self.settling.touched(survivor, Instant::now());
+            }
         }
         for alert in alerts {
             self.holders.insert(alert, survivor);
@@ -162,6 +164,9 @@ impl State {
                 reason: reason.clone(),
             };
             let entries = new.iter().map(|new| entry(new)).collect();
+            if repeats::are_repeats(&shared, stream.log(), new.iter().map(|(alert, _)| alert)) {
+                return Some(repeats::joined(&shared, stream, entries));
+            }
             Some(reopened(&shared, stream, entries, &about, &why))
         })
         .await

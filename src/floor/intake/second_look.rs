@@ -1,8 +1,10 @@
-//! A second look: a case that waits for information is investigated again once its sources have delivered more.
+//! A second look: a case on hold is investigated again once its sources have delivered more.
 //!
 //! A case of a running floor is judged within seconds, when the end of a program and the next sign of life of its
-//! sensors may be minutes away; and whoever is told which log is missing may import it. Nothing that a person has spoken
-//! on or looks after is taken up so, and what was concluded needs its proof as it always does.
+//! sensors may be minutes away; what an intruder does next, which decides whether a machine has to be contained, has not
+//! happened yet; and whoever is told which log is missing may import it. Nothing that a person has spoken on or looks
+//! after is taken up so, nor a threat of which a person was asked already whether its machine is contained; and what was
+//! concluded needs its proof as it always does.
 
 use super::people::again;
 use super::{AUTHOR, State, moved};
@@ -18,7 +20,7 @@ use crate::ports::journal::JournalError;
 const MOST_LOOKS: u32 = 3;
 
 impl State {
-    /// Takes up the cases that wait for information and were judged on less than what has arrived.
+    /// Takes up the cases that were judged on less than what has arrived, where that could change something.
     pub(super) async fn look_again(&mut self, arrived: Watermark) -> Result<(), JournalError> {
         let mut waiting: Vec<CaseId> = Vec::new();
         for (case, stream) in &mut self.streams {
@@ -46,17 +48,30 @@ impl State {
     }
 }
 
-/// The case waits for information alone, no person has taken it up, and it was judged on less than this.
+/// More could tell more, no person has taken the case up, and it was judged on less than this.
 fn may_know_more(log: &CaseLog, arrived: Watermark) -> bool {
-    // A proof that is not whole yet lacks data as well: the end of the program, or the next sign of its sensors.
-    let lacks_data = log
-        .hold
-        .as_ref()
-        .is_some_and(|hold| matches!(hold.cause, HoldCause::InsufficientTelemetry | HoldCause::BenignNotProven));
     let is_a_persons = log.persons_verdict.is_some() || log.reserved.is_some() || log.assignee.is_some();
     log.status == Status::OnHold
-        && lacks_data
+        && log.hold.as_ref().is_some_and(|hold| could_change(hold.cause, log))
         && !is_a_persons
         && log.second_looks < MOST_LOOKS
         && log.attempts.last().is_some_and(|attempt| attempt.watermark < arrived)
+}
+
+/// What has arrived since could change what was concluded, or what is asked of a person.
+fn could_change(cause: HoldCause, log: &CaseLog) -> bool {
+    match cause {
+        HoldCause::InsufficientTelemetry
+        | HoldCause::BenignNotProven
+        | HoldCause::ConflictingEvidence
+        | HoldCause::OwnerConfirmation => true,
+        // What is changed under an open question to contain would void the question.
+        HoldCause::ConfirmedThreat => log.proposals.is_empty(),
+        HoldCause::PolicyRequiresHuman
+        | HoldCause::BudgetExhausted
+        | HoldCause::ToolFailure
+        | HoldCause::NoAcceptableVerdict
+        | HoldCause::Quarantined
+        | HoldCause::JournalDamaged => false,
+    }
 }
