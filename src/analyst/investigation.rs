@@ -193,7 +193,8 @@ impl<'a> Investigation<'a> {
         let tell = |answers: &[Arc<Answered>]| {
             vec![comment(case, &about, author, comments::looked(&because, answers, &known), now)]
         };
-        self.digest = canonical::digest(&(&self.digest, &calls));
+        let asked = calls.iter().map(ToolCall::digest).collect::<String>();
+        self.digest = canonical::sha256(format!("{}{asked}", self.digest).as_bytes());
         let answers = driver.door.pass(&mut self.visitor, &mut self.run, calls, tell).await?;
         self.worked += driver.clock.now().duration_since(now).as_secs_f64();
         let mut shown = answers.iter().filter_map(|answered| answered.outcome.as_ref().ok());

@@ -47,6 +47,11 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let Arguments { folder, rules, only, json } = arguments;
     let scenarios = tokio::task::spawn_blocking(move || Scenario::find(&folder, &only)).await??;
+    for label in scenarios.iter().map(|scenario| &scenario.label) {
+        if let Some(what) = label.contradiction() {
+            tracing::warn!("the label of {} contradicts itself: {what}; what is counted by it says little", label.id);
+        }
+    }
     tokio::task::spawn_blocking(places::sweep).await?;
     let rules = Arc::new(rules::in_use(rules.as_deref())?);
     let began = Instant::now();

@@ -161,6 +161,23 @@ impl Label {
         serde_json::from_str(text.trim_start_matches('\u{feff}'))
     }
 
+    /// Where the label says one thing and its opposite: what is counted by it would mean nothing. Nothing for most.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<String> {
+        let wanted = self.isolate();
+        let both = wanted.iter().find(|host| self.must_not_isolate(host));
+        if let Some(host) = both {
+            return Some(format!("{host} is in `isolate` and in `must_not_isolate`"));
+        }
+        match self.kind {
+            Kind::Benign if !wanted.is_empty() => Some("it is `benign` and wants machines isolated".into()),
+            Kind::Attack if self.closable() == Some(true) => {
+                Some("it is an `attack` and `closable` says that a machine may close it".into())
+            }
+            Kind::Attack | Kind::Benign | Kind::SilentAttack | Kind::Other => None,
+        }
+    }
+
     /// The hosts that the attack came from or reached. None if the label names none: then any host may be.
     #[must_use]
     pub fn incident_hosts(&self) -> BTreeSet<HostName> {
@@ -313,6 +330,17 @@ mod tests {
         assert_eq!(label.bystanders().len(), 1, "who is part of the incident is no bystander");
         assert!(label.must_not_isolate(&HostName::new("DC-1.corp.example")));
         assert!(!label.must_not_isolate(&HostName::new("srv-1")));
+    }
+
+    #[test]
+    fn a_label_that_contradicts_itself_says_where() {
+        let says = |text: &str| label(text).contradiction();
+        let sound = r#"{"id":"a","kind":"attack","expected":{"isolate":["a"],"must_not_isolate":["b"]}}"#;
+        assert_eq!(says(sound), None);
+        let both = r#"{"id":"a","kind":"attack","expected":{"isolate":["a.corp.example"],"must_not_isolate":["A"]}}"#;
+        assert!(says(both).is_some_and(|what| what.contains("must_not_isolate")));
+        assert!(says(r#"{"id":"a","kind":"benign","expected":{"isolate":["a"]}}"#).is_some());
+        assert!(says(r#"{"id":"a","kind":"attack","expected":{"closable":true}}"#).is_some());
     }
 
     #[test]

@@ -145,6 +145,12 @@ impl CaseStream {
     }
 }
 
+/// Kind of [`CaseEntry::Decided`].
+pub(super) const DECIDED: &str = "decided";
+
+/// Kind of [`CaseEntry::Gate`].
+pub(super) const GATE: &str = "gate";
+
 /// The entry's kind as the journal's column shows it.
 const fn kind(entry: &CaseEntry) -> &'static str {
     match entry {
@@ -163,8 +169,8 @@ const fn kind(entry: &CaseEntry) -> &'static str {
         CaseEntry::Ended { .. } => "ended",
         CaseEntry::Broke { .. } => "broke",
         CaseEntry::Proposed { .. } => "proposed",
-        CaseEntry::Decided { .. } => "decided",
-        CaseEntry::Gate { .. } => "gate",
+        CaseEntry::Decided { .. } => DECIDED,
+        CaseEntry::Gate { .. } => GATE,
         CaseEntry::Concluded => "concluded",
         CaseEntry::Unknown => "unknown",
     }

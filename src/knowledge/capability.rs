@@ -18,6 +18,9 @@ pub enum Capability {
     Evasion,
     /// Makes sure to be started again.
     Persistence,
+    /// Has Windows start something on an event that is no schedule and no service: another program's start, a logon, a
+    /// query (ATT&CK T1546, T1037.001, T1547.004). What is installed hardly ever does.
+    EventTriggered,
     /// Makes recovery impossible.
     RecoveryInhibition,
     /// Runs something on another machine.
@@ -46,6 +49,7 @@ impl Capability {
             Self::Credential => "reaches for credentials",
             Self::Evasion => "works against its observers",
             Self::Persistence => "makes itself persistent",
+            Self::EventTriggered => "has Windows start something on an event",
             Self::RecoveryInhibition => "inhibits recovery",
             Self::RemoteExecution => "runs something on another machine",
             Self::Elevation => "raises its rights without asking",
@@ -75,7 +79,7 @@ pub(super) const NATIVE: Words = &[
 ];
 
 /// All capabilities with their words, folded as [`super::command`] folds a text.
-pub(super) const WORDS: [(Capability, Words); 14] = [
+pub(super) const WORDS: [(Capability, Words); 15] = [
     (
         Capability::Download,
         &[
@@ -203,11 +207,21 @@ pub(super) const WORDS: [(Capability, Words); 14] = [
             &["sc", " create ", "binpath"],
             &["sc", " config ", "binpath"],
             &["new-service"],
+        ],
+    ),
+    (
+        Capability::EventTriggered,
+        &[
             &["__eventfilter"],
             &["commandlineeventconsumer"],
             &["activescripteventconsumer"],
             &["userinitmprlogonscript"],
             &["image file execution options", "debugger"],
+            &["silentprocessexit", "monitorprocess"],
+            &["reg", " add ", "winlogon", "userinit"],
+            &["reg", " add ", "winlogon", "shell"],
+            &["reg", " add ", "appinit_dlls"],
+            &["netsh", "add", "helper"],
         ],
     ),
     (

@@ -179,6 +179,23 @@ mod tests {
     }
 
     #[test]
+    fn what_starts_on_an_event_is_told_from_what_starts_by_a_schedule() {
+        let options = "HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\Image File Execution Options";
+        for command in [
+            &format!("reg add \"{options}\\magnify.exe\" /v Debugger /d cmd.exe /f"),
+            "reg.exe add HKCU\\Environment /v UserInitMprLogonScript /d C:\\ProgramData\\a.bat",
+            "Set-WmiInstance -Class CommandLineEventConsumer -Arguments $a",
+        ] {
+            let capabilities = read(command).capabilities;
+            assert!(capabilities.contains(&Capability::EventTriggered), "{command}");
+            assert!(!capabilities.contains(&Capability::Persistence), "{command}: one thing said is one fact");
+        }
+        let scheduled = read("schtasks /create /tn Inventory /tr C:\\Tools\\inventory.exe /sc daily").capabilities;
+        assert_eq!(scheduled.into_iter().collect::<Vec<_>>(), [Capability::Persistence]);
+        assert!(read(&format!("reg query \"{options}\"")).capabilities.is_empty());
+    }
+
+    #[test]
     fn words_need_their_company() {
         assert!(read("rundll32.exe comsvcs.dll, MiniDump 712 x full").capabilities.contains(&Capability::Credential));
         assert!(read("rundll32.exe comsvcs.dll,DllRegisterServer").capabilities.is_empty());

@@ -9,6 +9,7 @@ use crate::domain::entity::HostName;
 use crate::domain::evidence::Exhibit;
 use crate::domain::ids::EvidenceId;
 use crate::domain::taint::{self, Taint};
+use crate::knowledge::canonical;
 
 /// Most characters of a whole answer's text: about 1,500 tokens.
 pub const LONGEST_TEXT: usize = 6_000;
@@ -196,6 +197,15 @@ pub struct ToolCall {
     pub tool: String,
     /// Its arguments, as JSON.
     pub arguments: Value,
+}
+
+impl ToolCall {
+    /// What the call is recognised by: digest of the tool's name and its arguments, in whatever order they stand.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        // No name has a line's end in it.
+        canonical::sha256(format!("{}\n{}", self.tool, canonical::json(&self.arguments)).as_bytes())
+    }
 }
 
 /// A call with its outcome and the ids under which its rows may be cited.

@@ -111,7 +111,7 @@ impl Door {
         calls: Vec<ToolCall>,
         tell: impl FnOnce(&[Arc<Answered>]) -> Vec<DeskEffect>,
     ) -> Result<Vec<Arc<Answered>>, DoorError> {
-        let keys: Vec<String> = calls.iter().map(canonical::digest).collect();
+        let keys: Vec<String> = calls.iter().map(ToolCall::digest).collect();
         if let Some(at) = (0..calls.len()).find(|at| is_third(visitor, &keys, *at)) {
             return Err(DoorError::Circles { tool: calls[at].tool.clone() });
         }

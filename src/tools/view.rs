@@ -1,12 +1,13 @@
 //! An event as a tool shows it: the fields that say something, long values cut, nothing raw.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::entity::HostName;
-use crate::domain::event::{Event, kind_name};
+use crate::domain::event::{Event, kind_name, says_something};
 use crate::domain::evidence::{Exhibit, Quote};
 use crate::domain::ids::EventId;
 use crate::domain::taint;
@@ -106,6 +107,9 @@ const CONNECTING: [&str; 45] = [
     "Payload",
 ];
 
+/// Both, to be asked for: an event has few of them.
+static KEPT: LazyLock<HashSet<&str>> = LazyLock::new(|| TELLING.into_iter().chain(CONNECTING).collect());
+
 /// Of several quotes the one that says most: what was run before who ran it, and both before codes and flags.
 #[must_use]
 pub fn most_telling(quotes: &[Quote]) -> Option<&Quote> {
@@ -191,24 +195,23 @@ impl EventView {
     /// The telling fields, each cut to `longest` characters.
     #[must_use]
     pub fn row(event: &Event, longest: usize) -> Self {
-        Self::of(event, &TELLING, longest)
+        Self::of(event, |name| KEPT.contains(name), longest)
     }
 
     /// All fields, each cut to `longest` characters.
     #[must_use]
     pub fn whole(event: &Event, longest: usize) -> Self {
-        let data = event.document.get("winlog").and_then(|w| w.get("event_data")).and_then(|d| d.as_object());
-        let names: Vec<&str> = data.iter().flat_map(|data| data.keys()).map(String::as_str).collect();
-        Self::of(event, &names, longest)
+        Self::of(event, |_| true, longest)
     }
 
-    fn of(event: &Event, names: &[&str], longest: usize) -> Self {
+    fn of(event: &Event, is_shown: impl Fn(&str) -> bool, longest: usize) -> Self {
         let mut cut = false;
-        let fields = names.iter().chain(&CONNECTING).filter_map(|name| {
-            let value = event.data(name)?;
+        let data = event.every_data().into_iter().flatten().filter(|(name, _)| is_shown(name));
+        let fields = data.filter_map(|(name, value)| {
+            let value = says_something(value)?;
             let kept = first_characters(value, longest);
             cut |= kept.len() < value.len();
-            Some(((*name).to_owned(), kept.to_owned()))
+            Some((name.clone(), kept.to_owned()))
         });
         let fields = fields.collect();
         Self {

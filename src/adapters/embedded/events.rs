@@ -39,7 +39,7 @@ use crate::ports::events::{EventQuery, EventRow, EventStore, Found, Kind, Stored
 use crate::ports::storage::StorageError;
 
 /// Memory for pages, for each connection, in KiB: the upper pages of all indexes of a few million events.
-const CACHE: u32 = 32_000;
+const CACHE: u32 = 24_000;
 
 /// How long a question for text works on the index first, if need be: for some ten thousand events.
 const CATCHING_UP: Duration = Duration::from_secs(2);

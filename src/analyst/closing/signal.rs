@@ -12,9 +12,9 @@ use super::deeds::{self, Signals};
 use super::known::{LEAST_HISTORY, RECURS};
 use super::run::{Run, earlier, later, name, sysmon};
 use super::sight;
-use crate::domain::event::Event;
+use crate::domain::event::{Event, SYSMON};
 use crate::domain::obstacle::Obstacle;
-use crate::knowledge::fingerprints;
+use crate::knowledge::{fingerprints, own_writes};
 use crate::ports::events::tally::{Dimension, Grouping, TallyQuery};
 use crate::ports::events::{Comparison, Condition, EventQuery, Found};
 use crate::ports::storage::StorageError;
@@ -82,12 +82,24 @@ pub(super) async fn unexplained(asked: &Asked<'_>, thread: &Event) -> Result<Vec
     Ok(all)
 }
 
-/// It acted, and not only ended: by writing its settings a program ends too.
+/// It acted, and not only ended.
 fn is_deed(run: &Run, event: &Event) -> bool {
     let acted = ["ProcessGuid", "SourceProcessGuid", "SourceProcessGUID", "ParentProcessGuid"];
     let is_own = acted.into_iter().any(|field| run.is_named(event, field));
-    let by_ending = matches!(event.code, 5 | 7 | 11..=14 | 17 | 18 | 23 | 26);
-    is_own && event.id != run.start.id && !(event.channel == crate::domain::event::SYSMON && by_ending)
+    is_own && event.id != run.start.id && !(event.channel == SYSMON && is_by_ending(event))
+}
+
+/// A program that ends writes its settings and what it was working on: data, and values of its own key. What can be run
+/// or is loaded by others is a deed at any time.
+fn is_by_ending(event: &Event) -> bool {
+    let said = |field: &str| event.data(field).unwrap_or_default();
+    match event.code {
+        5 | 7 => true,
+        11 | 23 | 26 => own_writes::is_data(said("TargetFilename")),
+        12 => said("EventType") == "CreateKey" && own_writes::is_opened_key(said("TargetObject")),
+        13 => own_writes::is_products_value(said("TargetObject"), said("Details")),
+        _ => false,
+    }
 }
 
 /// The same happened to the same program on several machines and days before.

@@ -122,6 +122,25 @@ async fn a_program_that_goes_on_was_told_something_else() {
 }
 
 #[tokio::test]
+async fn what_it_writes_while_it_ends_is_its_own_or_stands_against_it() {
+    let file = |path: &str| sysmon("file", 900, 11, json!({"ProcessGuid": TARGET, "TargetFilename": path}));
+    let value = |key: &str, details: &str| {
+        sysmon("value", 900, 13, json!({"ProcessGuid": TARGET, "TargetObject": key, "Details": details}))
+    };
+    let own = [
+        file("C:\\Users\\a.user\\AppData\\Local\\Browser\\session.json"),
+        value("HKU\\S-1-5-21-1-2-3-1001\\Software\\Browser\\Window\\Left", "DWORD (0x00000010)"),
+    ];
+    assert_eq!(of([quiet(), own.to_vec()].concat()).await, []);
+    assert_with(file("C:\\Users\\Public\\a.exe"), "event file").await;
+    assert_with(file("C:\\inetpub\\wwwroot\\a.aspx"), "event file").await;
+    let run = "HKU\\S-1-5-21-1-2-3-1001\\Software\\Microsoft\\Windows\\CurrentVersion\\Run\\a";
+    assert_with(value(run, "C:\\Users\\Public\\a.exe"), "event value").await;
+    let pipe = json!({"ProcessGuid": TARGET, "PipeName": "\\a"});
+    assert_with(sysmon("pipe", 900, 17, pipe), "event pipe").await;
+}
+
+#[tokio::test]
 async fn a_signal_that_is_not_usual_or_not_whole_in_the_log_is_a_persons() {
     assert_stands(without("habit-A"), "three machines").await;
     let mut alone = quiet();

@@ -22,12 +22,13 @@ const TEXTS: [&str; 9] = [
 ];
 
 /// Capabilities that are seldom ordinary, with how far each alone moves the judgement and what it is.
-const ALONE: [(Capability, &str, f64, &str); 8] = [
+const ALONE: [(Capability, &str, f64, &str); 9] = [
     (Capability::Credential, "credential tool verbs", VERY_STRONG, "reaches for credentials"),
     (Capability::Evasion, "works against its observers", STRONG, "works against what watches it"),
     (Capability::DirectoryRecon, "directory explored", STRONG, "explores the directory as offensive frameworks do"),
     (Capability::Elevation, "raises its rights", STRONG, "makes Windows raise its rights without asking"),
     (Capability::RemoteExecution, "runs something elsewhere", MODERATE, "runs something on another machine"),
+    (Capability::EventTriggered, "started on an event", MODERATE, "has Windows start something on an event"),
     (Capability::Exposure, "opens the machine", MODERATE, "opens the machine to others"),
     (Capability::Exfiltration, "packs up or sends data", MODERATE, "packs up data or sends them away"),
     (Capability::AccountChange, "changes accounts", WEAK, "makes an account or gives it rights"),

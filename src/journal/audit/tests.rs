@@ -8,9 +8,13 @@ use async_trait::async_trait;
 use super::*;
 use crate::domain::containment::{Action, Decision, DenialRule, Proposal};
 use crate::domain::entity::HostName;
-use crate::domain::ids::ProposalId;
+use crate::domain::ids::{AlertId, ProposalId};
+use crate::domain::trace::SpanRef;
 use crate::fixtures::{CASE, at, journal, tamper};
+use crate::journal::case_stream::{Batch, CaseStream};
+use crate::journal::entry::CaseEntry;
 use crate::ports::journal::{CheckReport, Cursor, Effect, Lease, Pending, PlacedRow, Queue, Row};
+use crate::telemetry::ids;
 
 /// A journal whose rows can be changed without leaving a trace: whoever holds the file can repair checksums.
 #[derive(Default)]
@@ -51,8 +55,9 @@ impl Journal for OpenBook {
         unreachable!("the audit reads one stream")
     }
 
+    /// There are no cases.
     async fn streams(&self, _: &str) -> Result<Vec<Stream>, JournalError> {
-        unreachable!("the audit reads one stream")
+        Ok(vec![])
     }
 
     async fn claim(&self, _: Queue, _: &str, _: Duration, _: Timestamp) -> Result<Option<Lease>, JournalError> {
@@ -250,6 +255,32 @@ async fn a_cut_off_tail_shows_in_the_tip_alone() {
     let cut = verify(book.as_ref()).await.expect("it is read");
     assert_eq!((cut.rows, &cut.broken), (2, &None));
     assert_ne!(cut.tip, whole);
+}
+
+#[tokio::test]
+async fn a_case_that_was_told_of_more_shows_that_the_end_is_gone() {
+    for (left, what) in [
+        ("seq < 3", Some((3, "it is missing with all after it: WF-1 was told of row 3"))),
+        ("FALSE", Some((1, "it is missing with all after it: WF-1 was told of the answer to P-1.1"))),
+        ("TRUE", None),
+    ] {
+        let (folder, journal) = journal();
+        let mut chain = AuditChain::open(journal.clone()).await.expect("it is read");
+        for number in 1..=3 {
+            add(&mut chain, number, 0).await.expect("it is written");
+        }
+        let decision = Decision::Denied { rule: DenialRule::DryRun, value: String::new() };
+        let answered = CaseEntry::Decided { proposal: ProposalId::new(CASE, 1), decision, span: ids::new_span() };
+        let later = CaseEntry::Gate { row: 3, when: at(3), event: chain.rows()[2].event.clone() };
+        let root = SpanRef { trace: ids::new_trace(), span: ids::new_span() };
+        let opened = CaseEntry::Opened { alert: AlertId::new("a"), root };
+        let mut case = CaseStream::open(journal.clone(), CASE, None).await.expect("it is read");
+        let entries = vec![opened, answered, later];
+        case.append(Batch { entries, ..Batch::default() }, at(3)).await.expect("it is written");
+        tamper(&folder, &format!("DELETE FROM entry WHERE stream = 'gate' AND NOT ({left})"));
+        let broken = verify(journal.as_ref()).await.expect("it is read").broken;
+        assert_eq!(broken.as_ref().map(|broken| (broken.seq, broken.what.as_str())), what, "{left}");
+    }
 }
 
 #[tokio::test]
