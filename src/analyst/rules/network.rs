@@ -45,7 +45,10 @@ pub fn features(event: &SeenEvent) -> Option<Feature> {
     } else {
         return None;
     };
-    event.feature(feature, Family::Network, value, &fields, format!("{name} connected to {address} port {port}"))
+    let says = format!("{name} connected to {address} port {port}");
+    let found = event.feature(feature, Family::Network, value, &fields, says)?;
+    // What has no business on the network and is on it is controlled from elsewhere, or uses credentials that it took.
+    Some(if value >= STRONG { found.active() } else { found })
 }
 
 /// Only LSASS speaks Kerberos for Windows; installed products may speak it for themselves.

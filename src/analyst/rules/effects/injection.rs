@@ -91,13 +91,10 @@ fn opened_to_change(event: &SeenEvent, seen: &Seen) -> Option<Feature> {
         paths::base_name(target),
         if hidden { ", out of code that belongs to no module" } else { "" }
     );
-    event.feature(
-        "process opened to be changed",
-        Family::Effect,
-        value,
-        &["SourceImage", "TargetImage", "GrantedAccess"],
-        says,
-    )
+    let fields = ["SourceImage", "TargetImage", "GrantedAccess"];
+    let feature = event.feature("process opened to be changed", Family::Effect, value, &fields, says)?;
+    // Code that belongs to no module is at work already, and reaches for the next program.
+    Some(if hidden { feature.active() } else { feature })
 }
 
 fn image_replaced(event: &SeenEvent) -> Option<Feature> {
