@@ -9,13 +9,19 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::client::ModelClient;
+use super::client::{ModelClient, Served};
 use super::dialect::{Dialect, Form};
 use super::error::ModelError;
 use super::gate::OpenGate;
 use super::request::{CallResult, Conversation, Request, ResponseFormat, Step, ToolCard};
 use super::settings::{DialectChoice, ModelSettings, Seconds, SettingsError, Tokenizer};
 use crate::domain::words::excerpt;
+
+mod declared;
+
+pub use declared::stand_in;
+
+use declared::Listening;
 
 /// What the meter shows. No model guesses it.
 const SHOWN: u64 = 4217;
@@ -106,10 +112,11 @@ pub async fn probe(
     let other = ModelSettings { streaming: !settings.streaming, ..settings.clone() };
     let client = ModelClient::open(settings.clone(), variable)?;
     let mut report = Report { findings: Vec::new(), dialect: None, changes: Vec::new() };
-    if !introduced(&client, &mut report).await {
-        return Ok(report);
-    }
-    if !answers(&client, &mut report).await {
+    let Some(served) = introduced(&client, &mut report).await else { return Ok(report) };
+    let listening = Listening::default();
+    let answered = answers(&client, &listening, &mut report).await;
+    declared::compare(client.settings(), listening.heard(), served.slots, &mut report);
+    if !answered {
         return Ok(report);
     }
     streams(&ModelClient::open(other, variable)?, settings.streaming, &mut report).await;
@@ -118,8 +125,8 @@ pub async fn probe(
     Ok(report)
 }
 
-/// Whether the server is there and has the model; what it says of its context.
-async fn introduced(client: &ModelClient, report: &mut Report) -> bool {
+/// Whether the server is there and has the model; what it says of its context. Nothing if it is not there.
+async fn introduced(client: &ModelClient, report: &mut Report) -> Option<Served> {
     let settings = client.settings();
     let listed = match client.listed().await {
         Ok(listed) => {
@@ -137,7 +144,7 @@ async fn introduced(client: &ModelClient, report: &mut Report) -> bool {
         }
         Err(error) => {
             report.add("reachable", Outcome::Bad, error.to_string());
-            return false;
+            return None;
         }
     };
     let named = listed.iter().find(|model| model.name == settings.model);
@@ -168,7 +175,7 @@ async fn introduced(client: &ModelClient, report: &mut Report) -> bool {
         None => report.add("context", Outcome::Good, format!("the server does not say what it takes; {ours} are used")),
     }
     counts(client, served.llama_cpp, report).await;
-    true
+    Some(served)
 }
 
 /// Who can count tokens.
@@ -206,9 +213,10 @@ async fn asked(client: &ModelClient, conversation: &Conversation) -> Result<Answ
 }
 
 /// Whether it answers at all, and how fast.
-async fn answers(client: &ModelClient, report: &mut Report) -> bool {
+async fn answers(client: &ModelClient, listening: &Listening, report: &mut Report) -> bool {
     let conversation = plain("Count from one to twenty in words, separated by spaces. Write nothing else.");
-    let answer = match asked(client, &conversation).await {
+    let (step, dialect) = (Step::of_all(LONGEST), DialectChoice::Native.dialect());
+    let answer = match client.ask(&dialect.request(&conversation, &step), listening).await {
         Ok(answer) => answer,
         Err(error) => {
             report.add("answer", Outcome::Bad, error.to_string());
@@ -226,7 +234,11 @@ async fn answers(client: &ModelClient, report: &mut Report) -> bool {
         Some(usage) => {
             report.add("usage", Outcome::Good, format!("{} tokens read, {} written", usage.input, usage.output))
         }
-        None => report.add("usage", Outcome::Note, "the server does not say what an answer costs: it is estimated"),
+        None => report.add(
+            "usage",
+            Outcome::Note,
+            "the server does not say what an answer costs, or what cannot be: it is estimated",
+        ),
     }
     if let Some(speed) = speed(&answer) {
         report.add("speed", Outcome::Good, speed);
