@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 
 use super::native::{nothing, told};
 use super::{Dialect, Form, Misread, Reading, checked, fenced, offered};
-use crate::model::answer::{Answer, Finish};
+use crate::model::answer::{Answer, Finish, RawCall, RawFunction};
 use crate::model::request::{
-    CallResult, Conversation, Measured, Message, Request, ResponseFormat, Step, ToolCard, WireMessage,
+    CallResult, Conversation, Measured, Message, Request, ResponseFormat, Said, Step, ToolCard, WireMessage,
 };
 
 /// Longest text where a tool's schema sets no limit, in characters. Servers refuse much longer repetitions.
@@ -52,9 +52,7 @@ impl Dialect for Constrained {
         let mut messages = vec![WireMessage::System { content: Cow::Owned(system(conversation)) }];
         messages.extend(conversation.messages.iter().map(|message| match message {
             Message::User(text) => WireMessage::User { content: Cow::Borrowed(text.as_str()) },
-            Message::Model(said) => {
-                WireMessage::Assistant { content: Some(Cow::Borrowed(said.content.as_str())), tool_calls: &[] }
-            }
+            Message::Model(said) => WireMessage::Assistant { content: Some(as_said(said)), tool_calls: &[] },
             Message::Results(results) => {
                 WireMessage::User { content: Cow::Owned(told(&results.iter().collect::<Vec<&CallResult>>())) }
             }
@@ -84,6 +82,20 @@ impl Dialect for Constrained {
         };
         Ok(Reading { because, calls: checked(found, conversation, step)?, form: Form::Action })
     }
+}
+
+/// What the model said. Calls that were made natively, by a model that this one stands in for, are shown as the actions
+/// that they would have been: their results follow, and would otherwise follow nothing.
+fn as_said(said: &Said) -> Cow<'_, str> {
+    if said.calls.is_empty() || action(&said.content).is_some() {
+        return Cow::Borrowed(&said.content);
+    }
+    let actions = said.calls.iter().map(|RawCall { function: RawFunction { name, arguments }, .. }| {
+        // What is no JSON is shown as the text it is.
+        let arguments = serde_json::from_str(arguments).unwrap_or_else(|_| Value::from(arguments.as_str()));
+        json!({BECAUSE: said.content.trim(), ACTION: {"tool": name, "arguments": arguments}}).to_string()
+    });
+    Cow::Owned(actions.collect::<Vec<_>>().join("\n"))
 }
 
 /// The action that a text consists of, in a code fence or not.
@@ -166,6 +178,16 @@ fn bound(schema: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn native_calls_of_another_model_are_shown_as_actions() {
+        let call =
+            |arguments: &str| Said { content: " I look. ".into(), calls: vec![RawCall::new("a", "look", arguments)] };
+        let shown = as_said(&call("{\"at\": 1}")).into_owned();
+        assert_eq!(shown, r#"{"because":"I look.","action":{"tool":"look","arguments":{"at":1}}}"#);
+        assert!(action(&shown).is_some(), "as it would have been said here");
+        assert!(as_said(&call("{at")).contains("\"{at\""));
+    }
 
     #[test]
     fn every_text_and_list_is_bounded() {
