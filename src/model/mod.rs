@@ -17,3 +17,4 @@ pub mod request;
 pub mod server;
 pub mod settings;
 pub mod tokens;
+pub mod written;

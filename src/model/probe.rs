@@ -15,6 +15,7 @@ use super::error::ModelError;
 use super::gate::OpenGate;
 use super::request::{CallResult, Conversation, Request, ResponseFormat, Step, ToolCard};
 use super::settings::{DialectChoice, ModelSettings, Seconds, SettingsError, Tokenizer};
+use super::written::Written;
 use crate::domain::words::excerpt;
 
 mod declared;
@@ -283,7 +284,7 @@ async fn follows_schemas(client: &ModelClient, report: &mut Report) -> bool {
     let step = Step::of_all(LONGEST);
     let dialect = DialectChoice::Native.dialect();
     let request = Request {
-        response_format: Some(ResponseFormat::json_schema("trial", schema)),
+        response_format: Some(ResponseFormat::json_schema("trial", Written::of(&schema))),
         ..dialect.request(&conversation, &step)
     };
     match client.ask(&request, &OpenGate).await {

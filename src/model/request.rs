@@ -4,19 +4,24 @@
 //! read before by its beginning, and reading 4,000 tokens again costs a local model half a minute.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::answer::{Answer, RawCall};
+use super::dialect::constrained::Actions;
+use super::written::Written;
 
 /// A conversation from its beginning: what never changes comes first.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Conversation {
-    /// Who the model is and what it is to do. No clock, number or id belongs in here.
-    pub system: String,
-    /// The tools, in a fixed order. A tool that is not offered at a step stays in the list: see [`Step::only`].
-    pub tools: Vec<ToolCard>,
+    system: String,
+    tools: Vec<ToolCard>,
+    /// The tools' arguments as native requests show them, written at the first one.
+    parameters: OnceLock<Vec<Written>>,
+    /// What the constrained loop says of the tools, written at its first request.
+    pub(super) actions: OnceLock<Actions>,
     /// What was said since, oldest first.
     pub messages: Vec<Message>,
     /// How many tokens the server counted last, and for how many messages.
@@ -24,10 +29,36 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// A conversation that begins.
+    /// A conversation that begins. `system` says who the model is and what it is to do: no clock, number or id belongs in
+    /// there. The tools keep their order; one that is not offered at a step stays in the list, see [`Step::only`].
     #[must_use]
     pub fn new(system: impl Into<String>, tools: Vec<ToolCard>) -> Self {
-        Self { system: system.into(), tools, messages: Vec::new(), measured: None }
+        Self {
+            system: system.into(),
+            tools,
+            parameters: OnceLock::new(),
+            actions: OnceLock::new(),
+            messages: Vec::new(),
+            measured: None,
+        }
+    }
+
+    /// Who the model is and what it is to do.
+    #[must_use]
+    pub fn system(&self) -> &str {
+        &self.system
+    }
+
+    /// The tools, in their order.
+    #[must_use]
+    pub fn tools(&self) -> &[ToolCard] {
+        &self.tools
+    }
+
+    /// Each tool with its arguments as they are sent.
+    pub(super) fn written_tools(&self) -> impl Iterator<Item = (&ToolCard, &Written)> {
+        let write = || self.tools.iter().map(|tool| Written::of(&tool.parameters)).collect();
+        self.tools.iter().zip(self.parameters.get_or_init(write))
     }
 
     /// We say something.
@@ -48,6 +79,15 @@ impl Conversation {
     /// The calls of the last answer returned something.
     pub fn returned(&mut self, results: Vec<CallResult>) {
         self.messages.push(Message::Results(results));
+    }
+}
+
+impl PartialEq for Conversation {
+    fn eq(&self, other: &Self) -> bool {
+        self.system == other.system
+            && self.tools == other.tools
+            && self.messages == other.messages
+            && self.measured == other.measured
     }
 }
 
@@ -213,7 +253,7 @@ pub struct WireFunction<'a> {
     /// What it is for.
     pub description: &'a str,
     /// JSON schema of its arguments.
-    pub parameters: &'a Value,
+    pub parameters: &'a Written,
 }
 
 /// Which tool must be called. Servers accept it and some ignore it, so answers are checked all the same.
@@ -254,14 +294,14 @@ pub struct ResponseFormat {
 struct NamedSchema {
     name: &'static str,
     strict: bool,
-    schema: Value,
+    schema: Written,
 }
 
 impl ResponseFormat {
     /// JSON that follows this schema. Local servers hold a model to it in any case; `strict` is OpenAI's own dialect of
     /// schemas, which knows no optional fields.
     #[must_use]
-    pub const fn json_schema(name: &'static str, schema: Value) -> Self {
+    pub const fn json_schema(name: &'static str, schema: Written) -> Self {
         Self { r#type: "json_schema", json_schema: NamedSchema { name, strict: false, schema } }
     }
 }

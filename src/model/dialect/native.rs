@@ -21,7 +21,7 @@ impl Dialect for Native {
     }
 
     fn request<'a>(&self, conversation: &'a Conversation, step: &'a Step) -> Request<'a> {
-        let mut messages = vec![WireMessage::System { content: Cow::Borrowed(&conversation.system) }];
+        let mut messages = vec![WireMessage::System { content: Cow::Borrowed(conversation.system()) }];
         let mut last: Option<&Said> = None;
         let mut measured = None;
         for (place, message) in conversation.messages.iter().enumerate() {
@@ -38,13 +38,13 @@ impl Dialect for Native {
             }
         }
         let tool_choice = match step.only.as_deref() {
-            _ if conversation.tools.is_empty() => None,
+            _ if conversation.tools().is_empty() => None,
             Some([one]) => Some(ToolChoice::Named(&one.tool)),
             _ => Some(ToolChoice::Required),
         };
-        let tools = conversation.tools.iter().map(|tool| WireTool {
+        let tools = conversation.written_tools().map(|(tool, parameters)| WireTool {
             r#type: "function",
-            function: WireFunction { name: &tool.name, description: &tool.description, parameters: &tool.parameters },
+            function: WireFunction { name: &tool.name, description: &tool.description, parameters },
         });
         Request {
             messages,
