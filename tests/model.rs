@@ -534,6 +534,25 @@ async fn the_doctor_is_right_about_every_kind_of_model() {
 }
 
 #[tokio::test]
+async fn the_doctor_does_not_take_a_server_that_is_too_slow_for_a_model_that_is_too_small() {
+    // Plain questions are answered; those with tools or about them are not.
+    let slow = server(Setup::new(|asked: &Asked| {
+        let asks_for_tools = asked.body["messages"].to_string().contains("read_meter");
+        if asks_for_tools { Fault::Hang.into() } else { Puppet::Able.reply(asked) }
+    }))
+    .await;
+    let report = probe::probe(&settings(&slow, true), |_| None).await.expect("it is tried");
+    let seen =
+        |check: &str| report.findings.iter().find(|finding| finding.check == check).map(|finding| finding.seen.clone());
+    assert_eq!((report.dialect, report.worst()), (None, Outcome::Bad), "{report:#?}");
+    assert!(
+        seen("dialect").is_some_and(|seen| seen.contains("is not known") && !seen.contains("larger")),
+        "{report:#?}"
+    );
+    assert!(seen("tool calls").is_some_and(|seen| seen.contains("is not known")), "{report:#?}");
+}
+
+#[tokio::test]
 async fn the_doctor_says_what_to_change() {
     let served = server(Setup { style: Style::Vllm, context: 4096, ..Setup::new(Puppet::Able) }).await;
     let other = ModelSettings { model: "another".into(), ..settings(&served, true) };

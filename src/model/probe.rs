@@ -91,8 +91,18 @@ struct Kept {
     form: Option<Form>,
     /// Whether both steps were taken.
     whole: bool,
+    /// Whether a step had no answer at all, which says nothing of what the model can do.
+    unanswered: bool,
     /// What was seen.
     seen: String,
+}
+
+/// Why a step of the contract was not taken.
+enum Missed {
+    /// The model answered, and not as it should.
+    Answered(String),
+    /// There was no answer.
+    Unanswered(String),
 }
 
 /// Tries a model.
@@ -310,11 +320,12 @@ async fn chooses(client: &ModelClient, schema: bool, report: &mut Report) {
     let seen = match native.form {
         Some(Form::Native) => "it calls tools natively",
         Some(Form::Fenced | Form::Action) => "it writes its calls into its text as JSON, where they are found",
+        None if native.unanswered => "whether it calls tools is not known: it did not answer",
         None => "it does not call tools",
     };
     report.add("tool calls", if native.form.is_some() { Outcome::Good } else { Outcome::Note }, seen);
     report.add("contract, native", if native.whole { Outcome::Good } else { Outcome::Note }, native.seen);
-    let mut fitting = native.whole.then_some(DialectChoice::Native);
+    let (mut fitting, mut unanswered) = (native.whole.then_some(DialectChoice::Native), native.unanswered);
     // A model that only writes its calls is better held to a schema, where there is one.
     if native.form != Some(Form::Native) || !native.whole {
         let ways = [
@@ -326,6 +337,7 @@ async fn chooses(client: &ModelClient, schema: bool, report: &mut Report) {
                 continue;
             }
             let kept = keeps(client, &*choice.dialect()).await;
+            unanswered |= kept.unanswered;
             report.add(check, if kept.whole { Outcome::Good } else { Outcome::Note }, kept.seen);
             if kept.whole {
                 fitting = Some(choice);
@@ -342,6 +354,11 @@ async fn chooses(client: &ModelClient, schema: bool, report: &mut Report) {
             report.add("dialect", Outcome::Note, seen);
             report.changes.push(format!("dialect = \"{}\"", fits.word()));
         }
+        // A busy server is no stupid model.
+        None if unanswered => {
+            let seen = "which dialect suits it is not known, since some trials had no answer: try again when the server is less busy, or take a faster one";
+            report.add("dialect", Outcome::Bad, seen);
+        }
         None => {
             let seen = "it keeps the contract of two steps in no dialect: it cannot investigate; take a larger model";
             report.add("dialect", Outcome::Bad, seen);
@@ -354,11 +371,15 @@ async fn keeps(client: &ModelClient, dialect: &dyn Dialect) -> Kept {
     let mut conversation = Conversation::new(INSTRUCTIONS, tools());
     conversation.say(CONTRACT);
     let steps = [("read_meter", json!({"name": "north"})), ("report", json!({"value": SHOWN}))];
-    let mut kept = Kept { form: None, whole: false, seen: String::new() };
+    let mut kept = Kept { form: None, whole: false, unanswered: false, seen: String::new() };
     for (place, (tool, arguments)) in steps.iter().enumerate() {
         let reading = match taken(client, dialect, &mut conversation).await {
             Ok(reading) => reading,
-            Err(seen) => return Kept { seen: format!("step {}: {seen}", place + 1), ..kept },
+            Err(missed) => {
+                let unanswered = matches!(missed, Missed::Unanswered(_));
+                let (Missed::Answered(seen) | Missed::Unanswered(seen)) = missed;
+                return Kept { seen: format!("step {}: {seen}", place + 1), unanswered, ..kept };
+            }
         };
         kept.form = Some(reading.form);
         let call = &reading.calls[0];
@@ -382,12 +403,12 @@ async fn taken(
     client: &ModelClient,
     dialect: &dyn Dialect,
     conversation: &mut Conversation,
-) -> Result<super::dialect::Reading, String> {
+) -> Result<super::dialect::Reading, Missed> {
     let step = Step::of_all(LONGEST);
     let mut last = String::new();
     for _ in 0..2 {
         let answer = client.ask(&dialect.request(conversation, &step), &OpenGate).await;
-        let answer = answer.map_err(|error| error.to_string())?;
+        let answer = answer.map_err(|error| Missed::Unanswered(error.to_string()))?;
         let read = dialect.read(&answer, conversation, &step);
         conversation.heard(&answer);
         match read {
@@ -407,13 +428,13 @@ async fn taken(
                 last = format!("its answer is {} (“{}”)", misread.kind(), excerpt(answer.content.trim(), 40));
                 if !answer.calls.is_empty() {
                     // Its calls cannot be carried out and would wait for results for ever.
-                    return Err(last);
+                    return Err(Missed::Answered(last));
                 }
                 conversation.say(misread.to_string());
             }
         }
     }
-    Err(last)
+    Err(Missed::Answered(last))
 }
 
 fn tools() -> Vec<ToolCard> {

@@ -4,6 +4,7 @@
 //! read before by its beginning, and reading 4,000 tokens again costs a local model half a minute.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::OnceLock;
 
 use serde::Serialize;
@@ -213,6 +214,12 @@ pub enum WireMessage<'a> {
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         tool_calls: &'a [RawCall],
     },
+    /// Results that answer no native call, as a text of ours.
+    #[serde(rename = "user")]
+    Results {
+        /// The text.
+        content: ToldResults<'a>,
+    },
     /// A tool's result.
     Tool {
         /// The call it answers.
@@ -231,8 +238,32 @@ impl WireMessage<'_> {
                 let calls = tool_calls.iter().flat_map(|call| [&*call.function.name, &*call.function.arguments]);
                 content.as_deref().into_iter().chain(calls).collect()
             }
+            Self::Results { content } => content.0.iter().flat_map(|result| content.parts(result)).collect(),
             Self::Tool { content, .. } => vec![content],
         }
+    }
+}
+
+/// Results as a text, put together only when it is sent: a call that waits for its turn holds no copy of what it has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldResults<'a>(pub(super) Vec<&'a CallResult>);
+
+impl<'a> ToldResults<'a> {
+    fn parts(&self, result: &'a CallResult) -> [&'a str; 5] {
+        let is_first = self.0.first().is_some_and(|first| std::ptr::eq(*first, result));
+        [if is_first { "" } else { "\n\n" }, "Result of ", &result.tool, ":\n", &result.content]
+    }
+}
+
+impl fmt::Display for ToldResults<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().flat_map(|result| self.parts(result)).try_for_each(|part| f.write_str(part))
+    }
+}
+
+impl Serialize for ToldResults<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -303,5 +334,22 @@ impl ResponseFormat {
     #[must_use]
     pub const fn json_schema(name: &'static str, schema: Written) -> Self {
         Self { r#type: "json_schema", json_schema: NamedSchema { name, strict: false, schema } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_one_text_of_ours() {
+        let result =
+            |tool: &str, content: &str| CallResult { call: "c".into(), tool: tool.into(), content: content.into() };
+        let results = [result("look", "a \"b\"\n"), result("see", "\u{fc}")];
+        let message = WireMessage::Results { content: ToldResults(results.iter().collect()) };
+        let sent = serde_json::to_value(&message).expect("JSON");
+        assert_eq!(sent["role"], "user");
+        assert_eq!(sent["content"], "Result of look:\na \"b\"\n\n\nResult of see:\n\u{fc}");
+        assert_eq!(message.texts().concat(), sent["content"].as_str().expect("a text"));
     }
 }

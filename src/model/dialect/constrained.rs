@@ -10,11 +10,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::native::{nothing, told};
+use super::native::nothing;
 use super::{Dialect, Form, Misread, Reading, checked, fenced, offered};
 use crate::model::answer::{Answer, Finish, RawCall, RawFunction};
 use crate::model::request::{
-    CallResult, Conversation, Measured, Message, Request, ResponseFormat, Said, Step, ToolCard, WireMessage,
+    Conversation, Measured, Message, Request, ResponseFormat, Said, Step, ToldResults, ToolCard, WireMessage,
 };
 use crate::model::written::Written;
 
@@ -55,9 +55,7 @@ impl Dialect for Constrained {
         messages.extend(conversation.messages.iter().map(|message| match message {
             Message::User(text) => WireMessage::User { content: Cow::Borrowed(text.as_str()) },
             Message::Model(said) => WireMessage::Assistant { content: Some(as_said(said)), tool_calls: &[] },
-            Message::Results(results) => {
-                WireMessage::User { content: Cow::Owned(told(&results.iter().collect::<Vec<&CallResult>>())) }
-            }
+            Message::Results(results) => WireMessage::Results { content: ToldResults(results.iter().collect()) },
         }));
         let schema = self.schema && !conversation.tools().is_empty();
         let response_format = schema.then(|| ResponseFormat::json_schema("step", actions.schema(conversation, step)));

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use super::{Dialect, Form, Found, Misread, Reading, checked, fenced, offered};
 use crate::model::answer::{Answer, Finish};
 use crate::model::request::{
-    CallResult, Conversation, Measured, Message, Request, Said, Step, ToolChoice, WireFunction, WireMessage, WireTool,
+    CallResult, Conversation, Measured, Message, Request, Said, Step, ToldResults, ToolChoice, WireFunction,
+    WireMessage, WireTool,
 };
 
 /// OpenAI's own tool calls.
@@ -109,13 +110,7 @@ fn answers<'a>(results: &'a [CallResult], last: Option<&Said>) -> Vec<WireMessag
         .map(|result| WireMessage::Tool { tool_call_id: &result.call, content: &result.content })
         .collect();
     if !written.is_empty() {
-        messages.push(WireMessage::User { content: Cow::Owned(told(&written)) });
+        messages.push(WireMessage::Results { content: ToldResults(written) });
     }
     messages
-}
-
-/// Results as a text of ours.
-pub(super) fn told(results: &[&CallResult]) -> String {
-    let each = results.iter().map(|result| format!("Result of {}:\n{}", result.tool, result.content));
-    each.collect::<Vec<_>>().join("\n\n")
 }
