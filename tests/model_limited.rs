@@ -74,14 +74,18 @@ fn conversation() -> Conversation {
     conversation
 }
 
-async fn ask_within(model: &LimitedModel, conversation: &Conversation, patience: Duration) -> Result<Told, NoAnswer> {
+async fn ask_within(
+    model: &LimitedModel,
+    conversation: &Conversation,
+    patience: Duration,
+) -> Result<Told, Box<NoAnswer>> {
     let step = Step::of_all(256);
     let deadline = Instant::now() + patience;
     let question = Question { conversation, step: &step, severity: Severity::High, deadline };
     tokio::time::timeout(BOUND, model.ask(&question)).await.expect("a question ends")
 }
 
-async fn ask(model: &LimitedModel) -> Result<Told, NoAnswer> {
+async fn ask(model: &LimitedModel) -> Result<Told, Box<NoAnswer>> {
     ask_within(model, &conversation(), Duration::from_secs(10)).await
 }
 

@@ -149,7 +149,7 @@ impl LimitedModel {
     ///
     /// # Errors
     /// When no model of the chain has an answer.
-    pub async fn ask(&self, question: &Question<'_>) -> Result<Told, NoAnswer> {
+    pub async fn ask(&self, question: &Question<'_>) -> Result<Told, Box<NoAnswer>> {
         let Question { conversation, step, severity, deadline } = *question;
         let (mut bill, mut come_again) = (Bill::default(), None);
         let (mut attempts, mut fallbacks) = (self.chain.attempts(), self.fallbacks.iter());
@@ -183,6 +183,6 @@ impl LimitedModel {
             };
         };
         let model = member.limiter.model().clone();
-        Err(NoAnswer { model, why, failed: attempts.given_up(), come_again, bill })
+        Err(Box::new(NoAnswer { model, why, failed: attempts.given_up(), come_again, bill }))
     }
 }
