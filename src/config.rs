@@ -20,6 +20,7 @@
 //! base_url = "http://127.0.0.1:8080/v1"
 //! model = "qwen3-8b"
 //! context_tokens = 16384
+//! calls_in_flight = 2
 //! ```
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ use serde::Deserialize;
 
 use crate::domain::containment::Mode;
 use crate::model::settings::ModelSettings;
+use crate::model::settings::fallbacks::{self, FallbackError};
 
 /// What the file may say. Relative paths count from the file's own folder.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -99,13 +101,21 @@ pub enum ConfigError {
     },
     /// It says something that is not known.
     #[error(
-        "the configuration {path} is not understood: {what}; known are follow, rules, [listen] with address, api_keys and users, [context] with folder, [containment] with mode, and [models.NAME] with base_url, model, api_key_env, context_tokens, dialect, tokenizer, streaming, temperature, attempts and the times connect_seconds, first_token_seconds, idle_seconds, answer_seconds and longest_wait_seconds"
+        "the configuration {path} is not understood: {what}; known are follow, rules, [listen] with address, api_keys and users, [context] with folder, [containment] with mode, and [models.NAME] with base_url, model, api_key_env, context_tokens, dialect, tokenizer, streaming, temperature, attempts and the times connect_seconds, first_token_seconds, idle_seconds, answer_seconds and longest_wait_seconds, the limits requests_per_minute, tokens_per_minute and calls_in_flight, price with currency, input, cached and output, and fallback"
     )]
     Unknown {
         /// The file.
         path: String,
         /// What is wrong, and where.
         what: String,
+    },
+    /// Its models cannot stand in for each other as it says.
+    #[error("the configuration {path} cannot be used: {why}")]
+    Fallbacks {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        why: FallbackError,
     },
 }
 
@@ -118,7 +128,10 @@ impl Config {
         let shown = || path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: shown(), source })?;
         let beside = path.parent().unwrap_or_else(|| Path::new(""));
-        Self::parse(&text, beside).map_err(|error| ConfigError::Unknown { path: shown(), what: told(&error, &text) })
+        let config = Self::parse(&text, beside);
+        let config = config.map_err(|error| ConfigError::Unknown { path: shown(), what: told(&error, &text) })?;
+        fallbacks::of(&config.models).map_err(|why| ConfigError::Fallbacks { path: shown(), why })?;
+        Ok(config)
     }
 
     fn parse(text: &str, beside: &Path) -> Result<Self, toml::de::Error> {
@@ -173,6 +186,51 @@ mod tests {
     }
 
     #[test]
+    fn limits_that_are_none_are_refused_in_plain_words() {
+        let text = "[models.local]\nbase_url = 'http://127.0.0.1:8080/v1'\nmodel = 'm'\n";
+        let told = |line: &str| {
+            let text = format!("{text}{line}\n");
+            told(&Config::parse(&text, Path::new("")).expect_err(line), &text)
+        };
+        for (line, words) in [
+            (
+                "context_tokens = 4096\nrequests_per_minute = 0",
+                "a limit of 0 a minute is none: give 1 to 60000000, or leave it out",
+            ),
+            ("context_tokens = 4096\ntokens_per_minute = 60000001", "leave it out"),
+            ("context_tokens = 4096\ncalls_in_flight = 0", "the model would never be asked: give 1 or more"),
+            ("context_tokens = 4096\nattempts = 0", "give 1 to 10"),
+            ("context_tokens = 4096\nattempts = 11", "give 1 to 10"),
+            ("context_tokens = 0", "a context of 0 tokens is too small"),
+            ("context_tokens = 4096\nprice = { currency = 'USD', input = 1, output = 'much' }", "`much` is no price"),
+            ("context_tokens = 4096\nprice = { currency = 'USD', input = 1 }", "missing field `output`"),
+            ("context_tokens = 4096\nlimit = 4", "unknown field `limit`"),
+        ] {
+            let told = told(line);
+            assert!(told.contains(words) && told.contains("(line "), "{line}: {told}");
+        }
+    }
+
+    #[test]
+    fn limits_prices_and_fallbacks_are_read() {
+        let text = "[models.big]\nbase_url = 'http://h/v1'\nmodel = 'm'\ncontext_tokens = 4096\nrequests_per_minute = 600\n\
+            tokens_per_minute = 90000\ncalls_in_flight = 8\nfallback = 'small'\n\
+            price = { currency = 'EUR', input = 2.5, output = 10 }\n\
+            [models.small]\nbase_url = 'http://h/v1'\nmodel = 's'\ncontext_tokens = 4096\n";
+        let config = Config::parse(text, Path::new("")).expect("it is understood");
+        let (big, small) = (&config.models["big"], &config.models["small"]);
+        let limits = big.limits();
+        let quota = |quota: Option<crate::model::limit::PerMinute>| quota.map(crate::model::limit::PerMinute::get);
+        assert_eq!(
+            (quota(limits.requests), quota(limits.tokens), limits.in_flight.get()),
+            (Some(600), Some(90_000), 8)
+        );
+        assert_eq!(big.price.expect("a price").to_string(), "2.5 in, 10 out, in EUR a million tokens");
+        assert_eq!(fallbacks::of(&config.models).expect("they fit")["big"], ["small"]);
+        assert_eq!((small.limits().requests, small.price, small.limits().in_flight.get()), (None, None, 4));
+    }
+
+    #[test]
     fn a_mistake_is_named_with_its_line_and_without_its_secret() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("watchfloor.toml");
@@ -180,5 +238,9 @@ mod tests {
         let refused = Config::read(&path).expect_err("it is wrong").to_string();
         assert!(refused.contains("line 3") && refused.contains("adress") && !refused.contains("s3cret"), "{refused}");
         assert!(matches!(Config::read(&folder.path().join("none")), Err(ConfigError::Unreadable { .. })));
+        let model = "base_url = 'http://h/v1'\nmodel = 'm'\ncontext_tokens = 4096\n";
+        std::fs::write(&path, format!("[models.a]\n{model}fallback = 'b'\n")).expect("it is written");
+        let refused = Config::read(&path).expect_err("there is no b").to_string();
+        assert!(refused.contains("watchfloor.toml cannot be used: ") && refused.contains("no model b"), "{refused}");
     }
 }

@@ -76,3 +76,42 @@ async fn the_exit_code_says_whether_anything_is_to_be_done() {
     assert_eq!(unknown.status.code(), Some(2));
     assert!(printed(&unknown).contains("names no model other, but it"), "{}", printed(&unknown));
 }
+
+#[tokio::test]
+async fn what_is_declared_stands_beside_what_was_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("watchfloor.toml");
+    let config = file.to_str().expect("a plain path");
+    let headers =
+        vec![("x-ratelimit-limit-requests", "500".to_owned()), ("x-ratelimit-limit-tokens", "90000".to_owned())];
+    let setup = Setup { style: Style::LlamaCpp, slots: 2, headers, ..Setup::new(Puppet::Able) };
+    let server = ScriptedServer::start(setup).await.expect("a port is free");
+    let model = format!("base_url = \"{}\"\nmodel = \"scripted\"\ntokenizer = \"llama_cpp\"\n", server.base_url());
+    let text = format!(
+        "[models.big]\n{model}context_tokens = 8192\nrequests_per_minute = 600\ntokens_per_minute = 6000\nfallback = \"small\"\n\
+         price = {{ currency = \"USD\", input = 2.5, output = 10 }}\n[models.small]\n{model}context_tokens = 4096\ncalls_in_flight = 2\n"
+    );
+    std::fs::write(&file, &text).expect("it is written");
+    let tried = doctor(&["--config", config, "big"]).await;
+    let told = printed(&tried);
+    assert_eq!(tried.status.code(), Some(1), "{told}");
+    for line in [
+        "600 are declared, and the server says 500, which is kept to",
+        "requests_per_minute = 500",
+        "6000 are declared, and the server says 90000",
+        "8192 tokens, and the limit lets 6000 through in a minute",
+        "4 calls may be under way, and the server has 2 slots",
+        "calls_in_flight = 2",
+        "2.5 in, 10 out, in USD a million tokens, as declared",
+        "small takes 4096 tokens, this one 8192",
+    ] {
+        assert!(told.contains(line), "{line} in {told}");
+    }
+    let small = printed(&doctor(&["--config", config, "small"]).await);
+    assert!(small.contains("none are declared, and the server says 500"), "{small}");
+    assert!(small.contains("none is declared: what calls cost stays unknown"), "{small}");
+    std::fs::write(&file, text.replace("\"small\"", "\"smal\"")).expect("it is written");
+    let slip = doctor(&["--config", config]).await;
+    assert_eq!(slip.status.code(), Some(2), "{}", printed(&slip));
+    assert!(printed(&slip).contains("[models.big] names the fallback `smal`, and there is no model smal, but small"));
+}

@@ -1,5 +1,31 @@
 //! A model server may do whatever it likes: every call ends, says what happened, and is repeated only where that makes
 //! sense; because an agent that hangs on its model, or believes half an answer, cannot be left alone with cases.
+//!
+//! Where each fault is shown to be bounded, called by its name, repeated only where that is safe, and seen in a span. A
+//! fault of a server is a case of `SERVER_FAULTS` in this file, checked for its name and its number of requests in every
+//! style, without a stream, once with an answer after it, and in its spans. A fault of a model is answered and not asked
+//! again; it is read for what it is in `every_fault_of_a_model_is_read_for_what_it_is` and seen as `wf.model.misread` in
+//! `an_answer_that_asks_for_nothing_is_seen_in_its_span` (model_limited).
+//!
+//! | fault | here as | repeated | and whole ways |
+//! |---|---|---|---|
+//! | M1 the model hangs, before or within an answer | `Hang`, `Stall` | once | `a_stream_that_never_ends_…` (model_attacks), `a_question_that_is_given_up_…`, `who_answers_in_whose_place_…` (model_limited) |
+//! | M2 429 with Retry-After | `RateLimit`, `RateLimitLong` | after the rest, if it is short | `a_refusal_with_a_rest_…`, `a_rest_that_is_too_long_…`, `without_a_stand_in_…` (model_limited), `a_rest_of_ten_years_…` (model_attacks) |
+//! | M3 503 | `Unavailable` | with growing waits | `a_server_that_does_not_answer_…`, `models_of_one_server_…` (model_limited) |
+//! | M4 the connection breaks within the answer | `Reset`, `ShortStream`, `ErrorInStream` | yes: nothing of it was used | `what_questions_used_and_cost_is_summed` (model_limited) |
+//! | M5 arguments that are no JSON | `MalformedArguments` | told to the model | |
+//! | M6 empty arguments | `EmptyArguments` | no: a call without arguments | |
+//! | M7 an unknown tool | `UnknownTool` | told to the model | `what_a_model_is_told_of_its_mistake_…` |
+//! | M8 arguments of another type | `WrongTypes` | told to the model | |
+//! | M9 the same call twice at once | `DuplicateCalls` | no: one call with two ids | `a_call_asked_twice_is_one_call_…` |
+//! | M10 the same call for ever | `Loop` | no: each is a call; whoever drives the agent counts | |
+//! | M11 an empty answer | `Empty`, `ReasoningOnly` | told to the model | |
+//! | M12 an answer cut at its longest | `Length` | told to the model | |
+//! | M13 the context is too small | `Overflow` | never | `a_request_above_the_context_is_never_sent`, `what_does_not_fit_…`, `a_request_that_is_wrong_…` (model_limited) |
+//! | M14 an unknown model | `UnknownModel` | never | `a_question_that_went_to_a_stand_in_shows_both_calls` (model_limited) |
+//! | no UTF-8, no JSON | `NotUtf8`, `NotJson` | once | `bytes_that_are_no_text_…`, `json_that_is_nested_…` (model_attacks) |
+//! | a hundred calls at once | `ManyCalls` | told to the model | `calls_by_the_thousand_…` (model_attacks) |
+//! | an answer without an end | `Endless` | never | `a_body_of_a_gigabyte_…`, `one_event_without_an_end_…` (model_attacks) |
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -16,7 +42,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use watchfloor::model::answer::{Answer, Finish, RawCall, Usage};
 use watchfloor::model::client::ModelClient;
 use watchfloor::model::dialect::{Dialect, Form, Misread, Reading};
-use watchfloor::model::error::{ModelError, Noticed};
+use watchfloor::model::error::{Barred, ModelError, Noticed};
 use watchfloor::model::gate::{Admitted, Gate, Heard, OpenGate, Size};
 use watchfloor::model::probe::{self, Outcome};
 use watchfloor::model::request::{CallResult, Conversation, Offer, Step, ToolCard};
@@ -305,7 +331,7 @@ async fn streamed_or_not_an_answer_is_the_same() {
         content: "Ich prüfe, was „höher“ war.".into(),
         reasoning: "Erst nachdenken.".into(),
         calls: vec![RawCall::new("a", "look", "{\"at\":\"ü\"}"), RawCall::new("b", "look", "{\"at\":\"y\"}")],
-        finish: None,
+        ..Saying::default()
     };
     for style in STYLES {
         let mut answers = Vec::new();
@@ -425,7 +451,11 @@ impl Gate for Book {
         assert!(size.input > 0 && size.most_output == 256);
         let mut book = self.0.lock().expect("the book");
         if book.len() >= 4 {
-            return Err(ModelError::NotAdmitted { retry_after: None, why: "the book is full".into() });
+            return Err(ModelError::NotAdmitted {
+                retry_after: None,
+                barred: Barred::ForNow,
+                why: "the book is full".into(),
+            });
         }
         book.push("admitted".into());
         Ok(Box::new(Pass(self.0.clone())))
@@ -501,6 +531,25 @@ async fn the_doctor_is_right_about_every_kind_of_model() {
     let fitting = ModelSettings { tokenizer: Tokenizer::LlamaCpp, ..settings(&server, true) };
     let report = probe::probe(&fitting, |_| None).await.expect("it is tried");
     assert_eq!((report.worst(), report.changes.as_slice()), (Outcome::Good, [].as_slice()), "{report:#?}");
+}
+
+#[tokio::test]
+async fn the_doctor_does_not_take_a_server_that_is_too_slow_for_a_model_that_is_too_small() {
+    // Plain questions are answered; those with tools or about them are not.
+    let slow = server(Setup::new(|asked: &Asked| {
+        let asks_for_tools = asked.body["messages"].to_string().contains("read_meter");
+        if asks_for_tools { Fault::Hang.into() } else { Puppet::Able.reply(asked) }
+    }))
+    .await;
+    let report = probe::probe(&settings(&slow, true), |_| None).await.expect("it is tried");
+    let seen =
+        |check: &str| report.findings.iter().find(|finding| finding.check == check).map(|finding| finding.seen.clone());
+    assert_eq!((report.dialect, report.worst()), (None, Outcome::Bad), "{report:#?}");
+    assert!(
+        seen("dialect").is_some_and(|seen| seen.contains("is not known") && !seen.contains("larger")),
+        "{report:#?}"
+    );
+    assert!(seen("tool calls").is_some_and(|seen| seen.contains("is not known")), "{report:#?}");
 }
 
 #[tokio::test]

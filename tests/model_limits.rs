@@ -1,5 +1,6 @@
 //! What a model's limiter costs a call, what a queue of calls takes in memory, and how it does on a real clock.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,8 +9,15 @@ use ractor::Actor;
 use tokio::time::{Instant, sleep};
 use watchfloor::domain::alert::Severity;
 use watchfloor::model::limit::{
-    Call, Limiter, LimiterActor, Limits, Line, ModelName, PerMinute, Report, Server, ServerLimits, Usage,
+    Call, InFlight, Limiter, LimiterActor, Limits, Line, ModelName, PerMinute, Report, Server, ServerLimits, Usage,
 };
+use watchfloor::model::limited::{Models, Question};
+use watchfloor::model::request::{CallResult, Conversation, Step};
+use watchfloor::model::server::fault::Fault;
+use watchfloor::model::server::script::Asked;
+use watchfloor::model::server::{ScriptedServer, Setup};
+use watchfloor::model::settings::{DialectChoice, ModelSettings};
+use watchfloor::ports::clock::{Clock, SystemClock};
 
 /// The tests of this file measure the process: one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -83,6 +91,61 @@ fn a_thousand_calls_that_wait_take_less_than_20_mebibytes() {
             sleep(Duration::from_millis(1)).await;
         }
         under_way.settle(answered(10));
+    });
+}
+
+/// As agents ask: with a long conversation in the dialect that puts most of it together anew.
+#[test]
+fn a_thousand_questions_that_wait_hold_no_copies_of_what_they_have_read() {
+    on_its_own(async {
+        let setup = Setup { context: 1_000_000, ..Setup::new(|_: &Asked| Fault::Hang.into()) };
+        let server = ScriptedServer::start(setup).await.expect("a port is free");
+        let settings = ModelSettings {
+            dialect: DialectChoice::Constrained,
+            calls_in_flight: InFlight::new(1).expect("one"),
+            ..ModelSettings::of(server.base_url(), "scripted", 1_000_000)
+        };
+        let settings = BTreeMap::from([("big".to_owned(), settings)]);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let models = Models::open(&settings, "limits-questions", &clock, |_| None).expect("they are sound");
+        let limiters = models.start().await.expect("they start");
+        let big = models.named("big").expect("it is there");
+        let mut conversation = Conversation::new("You investigate.", Vec::new());
+        for _ in 0..20 {
+            let content = "a process was started and wrote a file. ".repeat(70);
+            conversation.returned(vec![CallResult { call: "c".into(), tool: "look".into(), content }]);
+        }
+        let conversation = Arc::new(conversation);
+        let ask = || {
+            let (big, conversation) = (big.clone(), conversation.clone());
+            tokio::spawn(async move {
+                let (step, deadline) = (Step::of_all(256), Instant::now() + Duration::from_secs(600));
+                let question =
+                    Question { conversation: &conversation, step: &step, severity: Severity::Medium, deadline };
+                drop(big.ask(&question).await);
+            })
+        };
+        let under_way = ask();
+        let patience = Instant::now() + Duration::from_secs(60);
+        while server.received().is_empty() {
+            assert!(Instant::now() < patience, "it is not asked");
+            sleep(Duration::from_millis(1)).await;
+        }
+        let Some(before) = resident() else {
+            eprintln!("skipped: this system does not show what memory a process holds");
+            return;
+        };
+        let waiting: Vec<_> = (0..1_000).map(|_| ask()).collect();
+        while big.limiter().figures().waiting < 1_000 {
+            assert!(Instant::now() < patience, "{:?}", big.limiter().figures());
+            sleep(Duration::from_millis(1)).await;
+        }
+        let took = resident().expect("as before").saturating_sub(before);
+        println!("1,000 questions of 56,000 characters that wait, their tasks included: {} KiB", took / 1_024);
+        assert!(took < 20 * MEBIBYTE, "{took} bytes");
+        waiting.iter().for_each(tokio::task::JoinHandle::abort);
+        under_way.abort();
+        limiters.stop().await;
     });
 }
 

@@ -1,5 +1,6 @@
 //! `watchfloor doctor`: is each configured model there, what can it do, and what should be changed?
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -43,15 +44,18 @@ pub struct Arguments {
 /// # Errors
 /// When the configuration cannot be read or names no such model.
 pub async fn run(arguments: Arguments) -> Result<Verdict> {
-    let (models, new) = match (&arguments.url, &arguments.model) {
+    let (models, all, new) = match (&arguments.url, &arguments.model) {
         (Some(url), Some(model)) => {
             let settings = ModelSettings {
                 api_key_env: arguments.api_key_env.clone(),
                 ..ModelSettings::of(url, model, arguments.context_tokens)
             };
-            (vec![("new".to_owned(), settings)], true)
+            (vec![("new".to_owned(), settings)], BTreeMap::new(), true)
         }
-        _ => (configured(&arguments)?, false),
+        _ => {
+            let all = Config::read(&arguments.config)?.models;
+            (chosen(&arguments, &all)?, all, false)
+        }
     };
     let mut worst = Outcome::Good;
     let mut reports = Vec::new();
@@ -60,7 +64,8 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
             say(format!("model {name}: {} at {}", settings.model, settings.base_url))?;
         }
         match probe::probe(settings, |variable| std::env::var(variable).ok()).await {
-            Ok(report) => {
+            Ok(mut report) => {
+                report.findings.extend(probe::stand_in(settings, &all));
                 worst = worst.max(report.worst());
                 if arguments.json {
                     reports.push(json!({"name": name, "report": report}));
@@ -85,9 +90,9 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     })
 }
 
-fn configured(arguments: &Arguments) -> Result<Vec<(String, ModelSettings)>> {
-    let config = Config::read(&arguments.config)?;
-    let known: Vec<&str> = config.models.keys().map(String::as_str).collect();
+/// The configured models that are asked for.
+fn chosen(arguments: &Arguments, all: &BTreeMap<String, ModelSettings>) -> Result<Vec<(String, ModelSettings)>> {
+    let known: Vec<&str> = all.keys().map(String::as_str).collect();
     if known.is_empty() {
         bail!(
             "{} names no model: add [models.NAME] with base_url, model and context_tokens, or try a server with --url and --model",
@@ -98,7 +103,8 @@ fn configured(arguments: &Arguments) -> Result<Vec<(String, ModelSettings)>> {
         bail!("{} names no model {unknown}, but {}", arguments.config.display(), known.join(", "));
     }
     let wanted = |name: &String| arguments.names.is_empty() || arguments.names.contains(name);
-    Ok(config.models.into_iter().filter(|(name, _)| wanted(name)).collect())
+    let chosen = all.iter().filter(|(name, _)| wanted(name));
+    Ok(chosen.map(|(name, settings)| (name.clone(), settings.clone())).collect())
 }
 
 fn told(report: &Report, settings: &ModelSettings, new: bool) -> String {

@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing::Instrument;
 
 use super::answer::Answer;
+use super::dialect::Misread;
 use super::error::{ModelError, Noticed, Worth};
 use super::gate::{Gate, Heard, Size};
 use super::request::Request;
@@ -27,8 +28,10 @@ mod attempt;
 mod counting;
 mod refusal;
 mod service;
+mod usage;
 mod wait;
 mod wire;
+mod words;
 
 pub use counting::{Listed, Served};
 
@@ -153,6 +156,20 @@ impl ModelClient {
     /// When it has no answer, after as many attempts as made sense; or when the request does not fit into the context,
     /// in which case it is not sent at all.
     pub async fn ask(&self, request: &Request<'_>, gate: &dyn Gate) -> Result<Answer, ModelError> {
+        self.ask_and_read(request, gate, |_| Ok(())).await.map(|(answer, _)| answer)
+    }
+
+    /// As [`ask`](Self::ask), and reads the answer while its span is still open, so that an answer that asks for nothing
+    /// that could be done is seen there.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask). What the answer asks for is no error of the call.
+    pub async fn ask_and_read<R>(
+        &self,
+        request: &Request<'_>,
+        gate: &dyn Gate,
+        read: impl FnOnce(&Answer) -> Result<R, Misread>,
+    ) -> Result<(Answer, Result<R, Misread>), ModelError> {
         let span = model_spans::chat(&Asked {
             model: &self.settings.model,
             server: self.address.host_str().unwrap_or_default(),
@@ -161,22 +178,27 @@ impl ModelClient {
             max_tokens: request.max_tokens,
             json: request.response_format.is_some(),
         });
-        let result = self.asked(request, gate).instrument(span.clone()).await;
-        match &result {
-            Ok(answer) => model_spans::record_answer(
-                &span,
-                &model_spans::Heard {
-                    id: answer.id.as_deref(),
-                    model: answer.model.as_deref(),
-                    finish: answer.finish.word(),
-                    tokens: answer.usage.map(|usage| [usage.input, usage.cached, usage.output, usage.reasoning]),
-                    attempts: answer.took.attempts,
-                    first: answer.took.first,
-                },
-            ),
-            Err(error) => model_spans::record_error(&span, error.kind()),
-        }
-        result
+        let answer = match self.asked(request, gate).instrument(span.clone()).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                model_spans::record_error(&span, error.kind());
+                return Err(error);
+            }
+        };
+        let reading = read(&answer);
+        model_spans::record_answer(
+            &span,
+            &model_spans::Heard {
+                id: answer.id.as_deref(),
+                model: answer.model.as_deref(),
+                finish: answer.finish.word(),
+                tokens: answer.usage.map(|usage| [usage.input, usage.cached, usage.output, usage.reasoning]),
+                attempts: answer.took.attempts,
+                first: answer.took.first,
+                misread: reading.as_ref().err().map(Misread::kind),
+            },
+        );
+        Ok((answer, reading))
     }
 
     async fn asked(&self, request: &Request<'_>, gate: &dyn Gate) -> Result<Answer, ModelError> {
@@ -189,7 +211,11 @@ impl ModelClient {
             made += 1;
             let quirks = self.learned.quirks();
             let span = model_spans::attempt(made);
-            let (result, headers) = self.attempt(request, quirks).instrument(span.clone()).await;
+            let (mut result, headers) = self.attempt(request, quirks).instrument(span.clone()).await;
+            if let Ok(answer) = &mut result {
+                let context = self.settings.context_tokens;
+                answer.usage = answer.usage.and_then(|usage| usage::believed(usage, counted, context));
+            }
             let outcome = result.as_ref().map(|answer| answer.usage);
             admitted.ended(&Heard { outcome, headers: &headers });
             let error = match result {

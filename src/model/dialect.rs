@@ -142,7 +142,7 @@ impl Misread {
 
 /// The names a model can call at a step, in the conversation's order.
 fn offered(conversation: &Conversation, step: &Step) -> Vec<String> {
-    conversation.tools.iter().map(|tool| &tool.name).filter(|name| step.offers(name)).cloned().collect()
+    conversation.tools().iter().map(|tool| &tool.name).filter(|name| step.offers(name)).cloned().collect()
 }
 
 fn list(names: &[String]) -> String {
@@ -163,7 +163,7 @@ fn checked(found: Vec<Found>, conversation: &Conversation, step: &Step) -> Resul
     }
     let mut calls: Vec<ToolCall> = Vec::new();
     for (place, Found { id, tool, arguments }) in found.into_iter().enumerate() {
-        let known = conversation.tools.iter().any(|card| card.name == tool);
+        let known = conversation.tools().iter().any(|card| card.name == tool);
         if !known || !step.offers(&tool) {
             return Err(Misread::UnknownTool { tool: shown(&tool), offered: offered(conversation, step) });
         }

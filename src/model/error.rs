@@ -105,9 +105,22 @@ pub enum ModelError {
     NotAdmitted {
         /// When it may be, if known.
         retry_after: Option<Duration>,
+        /// Whether it ever may be.
+        barred: Barred,
         /// Why.
         why: String,
     },
+}
+
+/// For how long a request may not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Barred {
+    /// It did not get its turn in time.
+    ForNow,
+    /// It is larger than the model's limits will ever let through.
+    TooLarge,
+    /// The floor is stopping.
+    Stopping,
 }
 
 /// What was waited for.

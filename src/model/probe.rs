@@ -9,13 +9,20 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::client::ModelClient;
+use super::client::{ModelClient, Served};
 use super::dialect::{Dialect, Form};
 use super::error::ModelError;
 use super::gate::OpenGate;
 use super::request::{CallResult, Conversation, Request, ResponseFormat, Step, ToolCard};
 use super::settings::{DialectChoice, ModelSettings, Seconds, SettingsError, Tokenizer};
+use super::written::Written;
 use crate::domain::words::excerpt;
+
+mod declared;
+
+pub use declared::stand_in;
+
+use declared::Listening;
 
 /// What the meter shows. No model guesses it.
 const SHOWN: u64 = 4217;
@@ -84,8 +91,18 @@ struct Kept {
     form: Option<Form>,
     /// Whether both steps were taken.
     whole: bool,
+    /// Whether a step had no answer at all, which says nothing of what the model can do.
+    unanswered: bool,
     /// What was seen.
     seen: String,
+}
+
+/// Why a step of the contract was not taken.
+enum Missed {
+    /// The model answered, and not as it should.
+    Answered(String),
+    /// There was no answer.
+    Unanswered(String),
 }
 
 /// Tries a model.
@@ -106,10 +123,11 @@ pub async fn probe(
     let other = ModelSettings { streaming: !settings.streaming, ..settings.clone() };
     let client = ModelClient::open(settings.clone(), variable)?;
     let mut report = Report { findings: Vec::new(), dialect: None, changes: Vec::new() };
-    if !introduced(&client, &mut report).await {
-        return Ok(report);
-    }
-    if !answers(&client, &mut report).await {
+    let Some(served) = introduced(&client, &mut report).await else { return Ok(report) };
+    let listening = Listening::default();
+    let answered = answers(&client, &listening, &mut report).await;
+    declared::compare(client.settings(), listening.heard(), served.slots, &mut report);
+    if !answered {
         return Ok(report);
     }
     streams(&ModelClient::open(other, variable)?, settings.streaming, &mut report).await;
@@ -118,8 +136,8 @@ pub async fn probe(
     Ok(report)
 }
 
-/// Whether the server is there and has the model; what it says of its context.
-async fn introduced(client: &ModelClient, report: &mut Report) -> bool {
+/// Whether the server is there and has the model; what it says of its context. Nothing if it is not there.
+async fn introduced(client: &ModelClient, report: &mut Report) -> Option<Served> {
     let settings = client.settings();
     let listed = match client.listed().await {
         Ok(listed) => {
@@ -137,7 +155,7 @@ async fn introduced(client: &ModelClient, report: &mut Report) -> bool {
         }
         Err(error) => {
             report.add("reachable", Outcome::Bad, error.to_string());
-            return false;
+            return None;
         }
     };
     let named = listed.iter().find(|model| model.name == settings.model);
@@ -168,7 +186,7 @@ async fn introduced(client: &ModelClient, report: &mut Report) -> bool {
         None => report.add("context", Outcome::Good, format!("the server does not say what it takes; {ours} are used")),
     }
     counts(client, served.llama_cpp, report).await;
-    true
+    Some(served)
 }
 
 /// Who can count tokens.
@@ -206,9 +224,10 @@ async fn asked(client: &ModelClient, conversation: &Conversation) -> Result<Answ
 }
 
 /// Whether it answers at all, and how fast.
-async fn answers(client: &ModelClient, report: &mut Report) -> bool {
+async fn answers(client: &ModelClient, listening: &Listening, report: &mut Report) -> bool {
     let conversation = plain("Count from one to twenty in words, separated by spaces. Write nothing else.");
-    let answer = match asked(client, &conversation).await {
+    let (step, dialect) = (Step::of_all(LONGEST), DialectChoice::Native.dialect());
+    let answer = match client.ask(&dialect.request(&conversation, &step), listening).await {
         Ok(answer) => answer,
         Err(error) => {
             report.add("answer", Outcome::Bad, error.to_string());
@@ -226,7 +245,11 @@ async fn answers(client: &ModelClient, report: &mut Report) -> bool {
         Some(usage) => {
             report.add("usage", Outcome::Good, format!("{} tokens read, {} written", usage.input, usage.output))
         }
-        None => report.add("usage", Outcome::Note, "the server does not say what an answer costs: it is estimated"),
+        None => report.add(
+            "usage",
+            Outcome::Note,
+            "the server does not say what an answer costs, or what cannot be: it is estimated",
+        ),
     }
     if let Some(speed) = speed(&answer) {
         report.add("speed", Outcome::Good, speed);
@@ -271,7 +294,7 @@ async fn follows_schemas(client: &ModelClient, report: &mut Report) -> bool {
     let step = Step::of_all(LONGEST);
     let dialect = DialectChoice::Native.dialect();
     let request = Request {
-        response_format: Some(ResponseFormat::json_schema("trial", schema)),
+        response_format: Some(ResponseFormat::json_schema("trial", Written::of(&schema))),
         ..dialect.request(&conversation, &step)
     };
     match client.ask(&request, &OpenGate).await {
@@ -297,11 +320,12 @@ async fn chooses(client: &ModelClient, schema: bool, report: &mut Report) {
     let seen = match native.form {
         Some(Form::Native) => "it calls tools natively",
         Some(Form::Fenced | Form::Action) => "it writes its calls into its text as JSON, where they are found",
+        None if native.unanswered => "whether it calls tools is not known: it did not answer",
         None => "it does not call tools",
     };
     report.add("tool calls", if native.form.is_some() { Outcome::Good } else { Outcome::Note }, seen);
     report.add("contract, native", if native.whole { Outcome::Good } else { Outcome::Note }, native.seen);
-    let mut fitting = native.whole.then_some(DialectChoice::Native);
+    let (mut fitting, mut unanswered) = (native.whole.then_some(DialectChoice::Native), native.unanswered);
     // A model that only writes its calls is better held to a schema, where there is one.
     if native.form != Some(Form::Native) || !native.whole {
         let ways = [
@@ -313,6 +337,7 @@ async fn chooses(client: &ModelClient, schema: bool, report: &mut Report) {
                 continue;
             }
             let kept = keeps(client, &*choice.dialect()).await;
+            unanswered |= kept.unanswered;
             report.add(check, if kept.whole { Outcome::Good } else { Outcome::Note }, kept.seen);
             if kept.whole {
                 fitting = Some(choice);
@@ -329,6 +354,11 @@ async fn chooses(client: &ModelClient, schema: bool, report: &mut Report) {
             report.add("dialect", Outcome::Note, seen);
             report.changes.push(format!("dialect = \"{}\"", fits.word()));
         }
+        // A busy server is no stupid model.
+        None if unanswered => {
+            let seen = "which dialect suits it is not known, since some trials had no answer: try again when the server is less busy, or take a faster one";
+            report.add("dialect", Outcome::Bad, seen);
+        }
         None => {
             let seen = "it keeps the contract of two steps in no dialect: it cannot investigate; take a larger model";
             report.add("dialect", Outcome::Bad, seen);
@@ -341,11 +371,15 @@ async fn keeps(client: &ModelClient, dialect: &dyn Dialect) -> Kept {
     let mut conversation = Conversation::new(INSTRUCTIONS, tools());
     conversation.say(CONTRACT);
     let steps = [("read_meter", json!({"name": "north"})), ("report", json!({"value": SHOWN}))];
-    let mut kept = Kept { form: None, whole: false, seen: String::new() };
+    let mut kept = Kept { form: None, whole: false, unanswered: false, seen: String::new() };
     for (place, (tool, arguments)) in steps.iter().enumerate() {
         let reading = match taken(client, dialect, &mut conversation).await {
             Ok(reading) => reading,
-            Err(seen) => return Kept { seen: format!("step {}: {seen}", place + 1), ..kept },
+            Err(missed) => {
+                let unanswered = matches!(missed, Missed::Unanswered(_));
+                let (Missed::Answered(seen) | Missed::Unanswered(seen)) = missed;
+                return Kept { seen: format!("step {}: {seen}", place + 1), unanswered, ..kept };
+            }
         };
         kept.form = Some(reading.form);
         let call = &reading.calls[0];
@@ -369,12 +403,12 @@ async fn taken(
     client: &ModelClient,
     dialect: &dyn Dialect,
     conversation: &mut Conversation,
-) -> Result<super::dialect::Reading, String> {
+) -> Result<super::dialect::Reading, Missed> {
     let step = Step::of_all(LONGEST);
     let mut last = String::new();
     for _ in 0..2 {
         let answer = client.ask(&dialect.request(conversation, &step), &OpenGate).await;
-        let answer = answer.map_err(|error| error.to_string())?;
+        let answer = answer.map_err(|error| Missed::Unanswered(error.to_string()))?;
         let read = dialect.read(&answer, conversation, &step);
         conversation.heard(&answer);
         match read {
@@ -394,13 +428,13 @@ async fn taken(
                 last = format!("its answer is {} (“{}”)", misread.kind(), excerpt(answer.content.trim(), 40));
                 if !answer.calls.is_empty() {
                     // Its calls cannot be carried out and would wait for results for ever.
-                    return Err(last);
+                    return Err(Missed::Answered(last));
                 }
                 conversation.say(misread.to_string());
             }
         }
     }
-    Err(last)
+    Err(Missed::Answered(last))
 }
 
 fn tools() -> Vec<ToolCard> {

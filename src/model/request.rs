@@ -4,19 +4,25 @@
 //! read before by its beginning, and reading 4,000 tokens again costs a local model half a minute.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::answer::{Answer, RawCall};
+use super::dialect::constrained::Actions;
+use super::written::Written;
 
 /// A conversation from its beginning: what never changes comes first.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Conversation {
-    /// Who the model is and what it is to do. No clock, number or id belongs in here.
-    pub system: String,
-    /// The tools, in a fixed order. A tool that is not offered at a step stays in the list: see [`Step::only`].
-    pub tools: Vec<ToolCard>,
+    system: String,
+    tools: Vec<ToolCard>,
+    /// The tools' arguments as native requests show them, written at the first one.
+    parameters: OnceLock<Vec<Written>>,
+    /// What the constrained loop says of the tools, written at its first request.
+    pub(super) actions: OnceLock<Actions>,
     /// What was said since, oldest first.
     pub messages: Vec<Message>,
     /// How many tokens the server counted last, and for how many messages.
@@ -24,10 +30,36 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// A conversation that begins.
+    /// A conversation that begins. `system` says who the model is and what it is to do: no clock, number or id belongs in
+    /// there. The tools keep their order; one that is not offered at a step stays in the list, see [`Step::only`].
     #[must_use]
     pub fn new(system: impl Into<String>, tools: Vec<ToolCard>) -> Self {
-        Self { system: system.into(), tools, messages: Vec::new(), measured: None }
+        Self {
+            system: system.into(),
+            tools,
+            parameters: OnceLock::new(),
+            actions: OnceLock::new(),
+            messages: Vec::new(),
+            measured: None,
+        }
+    }
+
+    /// Who the model is and what it is to do.
+    #[must_use]
+    pub fn system(&self) -> &str {
+        &self.system
+    }
+
+    /// The tools, in their order.
+    #[must_use]
+    pub fn tools(&self) -> &[ToolCard] {
+        &self.tools
+    }
+
+    /// Each tool with its arguments as they are sent.
+    pub(super) fn written_tools(&self) -> impl Iterator<Item = (&ToolCard, &Written)> {
+        let write = || self.tools.iter().map(|tool| Written::of(&tool.parameters)).collect();
+        self.tools.iter().zip(self.parameters.get_or_init(write))
     }
 
     /// We say something.
@@ -48,6 +80,15 @@ impl Conversation {
     /// The calls of the last answer returned something.
     pub fn returned(&mut self, results: Vec<CallResult>) {
         self.messages.push(Message::Results(results));
+    }
+}
+
+impl PartialEq for Conversation {
+    fn eq(&self, other: &Self) -> bool {
+        self.system == other.system
+            && self.tools == other.tools
+            && self.messages == other.messages
+            && self.measured == other.measured
     }
 }
 
@@ -173,6 +214,12 @@ pub enum WireMessage<'a> {
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         tool_calls: &'a [RawCall],
     },
+    /// Results that answer no native call, as a text of ours.
+    #[serde(rename = "user")]
+    Results {
+        /// The text.
+        content: ToldResults<'a>,
+    },
     /// A tool's result.
     Tool {
         /// The call it answers.
@@ -191,8 +238,32 @@ impl WireMessage<'_> {
                 let calls = tool_calls.iter().flat_map(|call| [&*call.function.name, &*call.function.arguments]);
                 content.as_deref().into_iter().chain(calls).collect()
             }
+            Self::Results { content } => content.0.iter().flat_map(|result| content.parts(result)).collect(),
             Self::Tool { content, .. } => vec![content],
         }
+    }
+}
+
+/// Results as a text, put together only when it is sent: a call that waits for its turn holds no copy of what it has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldResults<'a>(pub(super) Vec<&'a CallResult>);
+
+impl<'a> ToldResults<'a> {
+    fn parts(&self, result: &'a CallResult) -> [&'a str; 5] {
+        let is_first = self.0.first().is_some_and(|first| std::ptr::eq(*first, result));
+        [if is_first { "" } else { "\n\n" }, "Result of ", &result.tool, ":\n", &result.content]
+    }
+}
+
+impl fmt::Display for ToldResults<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().flat_map(|result| self.parts(result)).try_for_each(|part| f.write_str(part))
+    }
+}
+
+impl Serialize for ToldResults<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -213,7 +284,7 @@ pub struct WireFunction<'a> {
     /// What it is for.
     pub description: &'a str,
     /// JSON schema of its arguments.
-    pub parameters: &'a Value,
+    pub parameters: &'a Written,
 }
 
 /// Which tool must be called. Servers accept it and some ignore it, so answers are checked all the same.
@@ -254,14 +325,31 @@ pub struct ResponseFormat {
 struct NamedSchema {
     name: &'static str,
     strict: bool,
-    schema: Value,
+    schema: Written,
 }
 
 impl ResponseFormat {
     /// JSON that follows this schema. Local servers hold a model to it in any case; `strict` is OpenAI's own dialect of
     /// schemas, which knows no optional fields.
     #[must_use]
-    pub const fn json_schema(name: &'static str, schema: Value) -> Self {
+    pub const fn json_schema(name: &'static str, schema: Written) -> Self {
         Self { r#type: "json_schema", json_schema: NamedSchema { name, strict: false, schema } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_one_text_of_ours() {
+        let result =
+            |tool: &str, content: &str| CallResult { call: "c".into(), tool: tool.into(), content: content.into() };
+        let results = [result("look", "a \"b\"\n"), result("see", "\u{fc}")];
+        let message = WireMessage::Results { content: ToldResults(results.iter().collect()) };
+        let sent = serde_json::to_value(&message).expect("JSON");
+        assert_eq!(sent["role"], "user");
+        assert_eq!(sent["content"], "Result of look:\na \"b\"\n\n\nResult of see:\n\u{fc}");
+        assert_eq!(message.texts().concat(), sent["content"].as_str().expect("a text"));
     }
 }

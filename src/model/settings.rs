@@ -1,4 +1,5 @@
-//! `[models.NAME]` of the configuration: a server, a model of it, and how long it may take.
+//! `[models.NAME]` of the configuration: a server, a model of it, how long it may take, what it may be asked and what
+//! that costs.
 //!
 //! ```toml
 //! [models.local]
@@ -7,6 +8,17 @@
 //! context_tokens = 8192
 //! dialect = "constrained"
 //! tokenizer = "llama_cpp"
+//! calls_in_flight = 2
+//!
+//! [models.cloud]
+//! base_url = "https://models.example/v1"
+//! model = "large"
+//! api_key_env = "MODELS_KEY"
+//! context_tokens = 65536
+//! requests_per_minute = 600
+//! tokens_per_minute = 90000
+//! price = { currency = "USD", input = 2.50, cached = 0.25, output = 10 }
+//! fallback = "local"
 //! ```
 
 use std::time::Duration;
@@ -14,11 +26,21 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::dialect::Dialect;
 use super::dialect::constrained::Constrained;
 use super::dialect::native::Native;
+use super::limit::{InFlight, Limits, PerMinute, Price};
+
+pub mod fallbacks;
+
+/// A context below this holds no instructions, tools and an answer.
+const LEAST_CONTEXT: u32 = 1024;
+
+/// More attempts than this only keep a case from its other ways on.
+const MOST_ATTEMPTS: u32 = 10;
 
 /// A model and its server. `watchfloor doctor` checks it and says what to change.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -31,6 +53,7 @@ pub struct ModelSettings {
     /// The environment variable that holds the key. Keys do not belong in a file.
     pub api_key_env: Option<String>,
     /// What a request with its answer may have, in tokens; of a llama.cpp server, what one slot has.
+    #[serde(deserialize_with = "context")]
     pub context_tokens: u32,
     /// How tool calls are asked for.
     #[serde(default)]
@@ -56,11 +79,22 @@ pub struct ModelSettings {
     #[serde(default = "answer")]
     pub answer_seconds: Seconds,
     /// How often a call is attempted at most.
-    #[serde(default = "attempts")]
+    #[serde(default = "attempts", deserialize_with = "some_attempts")]
     pub attempts: u32,
     /// The longest wait between attempts. If a server asks for more, the call fails and says when to come again.
     #[serde(default = "longest_wait")]
     pub longest_wait_seconds: Seconds,
+    /// Requests a minute. Not limited by us if left out; what the server says of its limits still counts.
+    pub requests_per_minute: Option<PerMinute>,
+    /// Tokens a minute, in and out together.
+    pub tokens_per_minute: Option<PerMinute>,
+    /// Calls under way at a time.
+    #[serde(default)]
+    pub calls_in_flight: InFlight,
+    /// What its tokens cost. Left out, what calls cost is unknown.
+    pub price: Option<Price>,
+    /// The configured model that is asked where this one cannot answer.
+    pub fallback: Option<String>,
 }
 
 impl ModelSettings {
@@ -82,6 +116,21 @@ impl ModelSettings {
             answer_seconds: answer(),
             attempts: attempts(),
             longest_wait_seconds: longest_wait(),
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            calls_in_flight: InFlight::default(),
+            price: None,
+            fallback: None,
+        }
+    }
+
+    /// What it may be asked.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        Limits {
+            requests: self.requests_per_minute,
+            tokens: self.tokens_per_minute,
+            in_flight: self.calls_in_flight.get(),
         }
     }
 
@@ -241,6 +290,19 @@ impl TryFrom<f64> for Seconds {
             _ => Err("a time is a number of seconds above 0 and at most a day"),
         }
     }
+}
+
+fn context<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let tokens = u32::deserialize(deserializer)?;
+    let refused =
+        || format!("a context of {tokens} tokens is too small: give what the server takes, {LEAST_CONTEXT} or more");
+    if tokens < LEAST_CONTEXT { Err(D::Error::custom(refused())) } else { Ok(tokens) }
+}
+
+fn some_attempts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let attempts = u32::deserialize(deserializer)?;
+    let refused = || format!("{attempts} attempts at a call are none or too many: give 1 to {MOST_ATTEMPTS}");
+    if (1..=MOST_ATTEMPTS).contains(&attempts) { Ok(attempts) } else { Err(D::Error::custom(refused())) }
 }
 
 const fn yes() -> bool {

@@ -93,7 +93,7 @@ impl Ruler {
 fn tools(request: &Request<'_>) -> f64 {
     let each = request.tools.iter().map(|tool| {
         let function = &tool.function;
-        EACH_MESSAGE + weight(function.name) + weight(function.description) + weight(&function.parameters.to_string())
+        EACH_MESSAGE + weight(function.name) + weight(function.description) + weight(function.parameters.get())
     });
     each.sum()
 }

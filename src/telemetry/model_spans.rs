@@ -47,6 +47,8 @@ pub struct Heard<'a> {
     pub attempts: u32,
     /// Until the first of it.
     pub first: Option<Duration>,
+    /// Why nothing could be done with it: one word of a closed set.
+    pub misread: Option<&'static str>,
 }
 
 /// One call, with all its attempts.
@@ -72,6 +74,7 @@ pub fn chat(asked: &Asked<'_>) -> Span {
         { semconv::GEN_AI_OUTPUT_TOKENS } = Empty,
         { semconv::GEN_AI_REASONING_TOKENS } = Empty,
         { semconv::ATTEMPTS } = Empty,
+        { semconv::MISREAD } = Empty,
         { semconv::ERROR_TYPE } = Empty,
         { semconv::OTEL_STATUS_CODE } = Empty,
     )
@@ -131,6 +134,9 @@ pub fn record_answer(chat: &Span, heard: &Heard<'_>) {
         chat.record(semconv::GEN_AI_REASONING_TOKENS, signed(reasoning));
     }
     chat.record(semconv::ATTEMPTS, i64::from(heard.attempts));
+    if let Some(misread) = heard.misread {
+        chat.record(semconv::MISREAD, misread);
+    }
     // The conventions want a list here, which a tracing field cannot hold.
     let finish = vec![StringValue::from(heard.finish)];
     chat.set_attribute(semconv::GEN_AI_FINISH_REASONS, Value::Array(Array::String(finish)));

@@ -108,6 +108,8 @@ pub const TIER: &str = "wf.tier";
 pub const ATTEMPT: &str = "wf.attempt";
 /// Attempts that a call took.
 pub const ATTEMPTS: &str = "wf.attempts";
+/// Why nothing could be done with a model's answer, though there was one: a word of a closed set.
+pub const MISREAD: &str = "wf.model.misread";
 /// Why something waited: a word of a closed set.
 pub const WAIT_KIND: &str = "wf.wait.kind";
 /// How long, in milliseconds.

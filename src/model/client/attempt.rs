@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::refusal::Refusal;
 use super::service::{LARGEST_BODY, OVERHEARD, Overheard, innermost};
 use super::wire::{Chunk, Completion, Gathering};
-use super::{ModelClient, Quirks};
+use super::{ModelClient, Quirks, words};
 use crate::model::answer::{Answer, Took};
 use crate::model::error::{ModelError, Phase};
 use crate::model::gate::Headers;
@@ -48,7 +48,7 @@ impl ModelClient {
     /// One attempt.
     pub(super) async fn attempt(&self, request: &Request<'_>, quirks: Quirks) -> (Result<Answer, ModelError>, Headers) {
         let begun = Instant::now();
-        let overheard = std::sync::Arc::new(Overheard::default());
+        let overheard = std::sync::Arc::new(Overheard::of(self.settings.streaming));
         let result = OVERHEARD.scope(overheard.clone(), async {
             let whole = begun + self.settings.answer_seconds.time();
             if self.settings.streaming {
@@ -57,9 +57,14 @@ impl ModelClient {
                 self.at_once(request, quirks, begun, whole).await
             }
         });
+        let key = self.key.as_ref();
         let result = match result.await {
             Err(_) if overheard.is_too_long() => Err(ModelError::TooLong { limit: LARGEST_BODY }),
-            result => result,
+            Err(error) => Err(words::of_error(error, key)),
+            Ok(mut answer) => {
+                words::of_answer(&mut answer, key);
+                Ok(answer)
+            }
         };
         (result, overheard.headers())
     }

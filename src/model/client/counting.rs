@@ -8,9 +8,9 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::ModelClient;
 use super::refusal::Refusal;
 use super::service::{broken, innermost};
+use super::{ModelClient, words};
 use crate::model::error::{ModelError, Phase};
 use crate::model::request::Request;
 use crate::model::settings::Tokenizer;
@@ -37,6 +37,8 @@ pub struct Served {
     pub llama_cpp: bool,
     /// The context of one slot.
     pub context: Option<u64>,
+    /// How many calls it answers at a time.
+    pub slots: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -67,8 +69,9 @@ impl ModelClient {
             Ok(props) => Served {
                 llama_cpp: props.get("default_generation_settings").is_some(),
                 context: props.pointer("/default_generation_settings/n_ctx").and_then(Value::as_u64),
+                slots: props.get("total_slots").and_then(Value::as_u64),
             },
-            Err(_) => Served { llama_cpp: false, context: None },
+            Err(_) => Served { llama_cpp: false, context: None, slots: None },
         }
     }
 
@@ -150,6 +153,7 @@ impl ModelClient {
             serde_json::from_slice(&bytes).map_err(|error| ModelError::Malformed { what: error.to_string() })
         };
         let late = ModelError::Silent { during: Phase::Whole, after: PATIENCE };
-        tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(late))
+        let asked = tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(late));
+        asked.map_err(|error| words::of_error(error, self.key.as_ref()))
     }
 }

@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::domain::taint;
-use crate::domain::words::excerpt;
+use super::words;
 use crate::model::error::{ModelError, Noticed};
-
-/// Longest part of a server's words that is told.
-const LONGEST_WORDS: usize = 300;
 
 /// How servers say that a request is too large for the model.
 const OVERFLOWS: [&str; 8] = [
@@ -81,12 +77,7 @@ impl Refusal<'_> {
     fn words(&self, error: &Value, body: &Value) -> String {
         let said = [error.get("message"), Some(error), body.get("detail")].into_iter().flatten();
         let said = said.filter_map(Value::as_str).next().unwrap_or(self.body).trim();
-        let told = if said.is_empty() { "it says nothing" } else { said };
-        let told = match self.key.map(ExposeSecret::expose_secret) {
-            Some(key) => told.replace(key, "(key)"),
-            None => told.to_owned(),
-        };
-        taint::shown(&excerpt(&told, LONGEST_WORDS)).to_string()
+        words::told(if said.is_empty() { "it says nothing" } else { said }, self.key)
     }
 }
 

@@ -23,6 +23,10 @@ use crate::telemetry::model_spans;
 /// Most bytes that are taken of an answer, with all that surrounds it.
 pub(super) const LARGEST_BODY: u64 = 8 << 20;
 
+/// Most bytes of one event of a stream. An event holds a few letters of an answer; one that does not end would be read
+/// again from its beginning with every piece of it that comes.
+const LARGEST_EVENT: usize = 1 << 20;
+
 /// Most bytes that are taken of a refusal.
 const LARGEST_REFUSAL: usize = 64 << 10;
 
@@ -34,11 +38,17 @@ tokio::task_local! {
 /// What an attempt learns besides its answer.
 #[derive(Debug, Default)]
 pub(super) struct Overheard {
+    streams: bool,
     headers: Mutex<Headers>,
     too_long: AtomicBool,
 }
 
 impl Overheard {
+    /// Of an attempt whose answer comes in pieces, or whole.
+    pub(super) fn of(streams: bool) -> Self {
+        Self { streams, ..Self::default() }
+    }
+
     pub(super) fn headers(&self) -> Headers {
         self.headers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -98,14 +108,16 @@ impl Service {
     }
 }
 
-/// The response with a body that ends with an error where it grows too large.
+/// The response with a body that ends with an error where it, or one event of it, grows too large.
 fn bounded(response: Response, overheard: Arc<Overheard>) -> Response {
     let headers = response.headers().clone();
-    let mut taken = 0_u64;
+    let (mut taken, mut event) = (0_u64, 0_usize);
     let body = response.bytes_stream().map(move |piece| {
         let piece = piece.map_err(std::io::Error::other)?;
         taken += piece.len() as u64;
-        if taken > LARGEST_BODY {
+        // Every line ends an event or is a part of one; that is exact enough.
+        event = piece.iter().rev().position(|byte| *byte == b'\n').unwrap_or(event + piece.len());
+        if taken > LARGEST_BODY || (overheard.streams && event > LARGEST_EVENT) {
             overheard.too_long.store(true, Ordering::Relaxed);
             return Err(std::io::Error::other("too long"));
         }

@@ -1,10 +1,14 @@
 //! What servers send, read generously: fields that are missing, null, of another type or unknown are all met in practice.
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::model::answer::{Answer, Finish, RawCall, Timings, Took, Usage};
 use crate::model::error::ModelError;
+
+/// Calls that are kept of an answer. No dialect takes nearly as many, so what is more only has to be seen to be more.
+const MOST_GATHERED: usize = 1024;
 
 /// An answer that came whole.
 #[derive(Debug, Deserialize)]
@@ -13,7 +17,9 @@ pub(super) struct Completion {
     model: Option<String>,
     #[serde(default)]
     choices: Vec<Choice>,
+    #[serde(default, deserialize_with = "if_readable")]
     usage: Option<WireUsage>,
+    #[serde(default, deserialize_with = "if_readable")]
     timings: Option<Timings>,
     /// Some servers report failures with status 200.
     pub(super) error: Option<Value>,
@@ -32,7 +38,9 @@ pub(super) struct Chunk {
     model: Option<String>,
     #[serde(default)]
     choices: Vec<ChunkChoice>,
+    #[serde(default, deserialize_with = "if_readable")]
     usage: Option<WireUsage>,
+    #[serde(default, deserialize_with = "if_readable")]
     timings: Option<Timings>,
     pub(super) error: Option<Value>,
 }
@@ -90,6 +98,13 @@ struct WireFunction {
     arguments: Option<Value>,
 }
 
+/// What only accompanies an answer: one that makes no sense costs its own loss and not the answer's.
+fn if_readable<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let value = Option::<Value>::deserialize(deserializer)?;
+    Ok(value.filter(Value::is_object).and_then(|value| T::deserialize(value).ok()))
+}
+
+/// Counts. A negative one, or a text, makes all of it unreadable.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 struct WireUsage {
@@ -185,7 +200,12 @@ impl Gathering {
 
     /// A call, or more of one. Pieces of one call share an index; servers without indices send each call whole.
     fn call(&mut self, call: WireCall) {
-        let known = call.index.and_then(|index| self.calls.iter().position(|gathered| gathered.index == Some(index)));
+        // Most pieces belong to the newest call.
+        let known = call.index.and_then(|index| self.calls.iter().rposition(|gathered| gathered.index == Some(index)));
+        if known.is_none() && self.calls.len() >= MOST_GATHERED {
+            self.size += 1;
+            return;
+        }
         let place = known.unwrap_or_else(|| {
             self.calls.push(Gathered { index: call.index, ..Gathered::default() });
             self.calls.len() - 1
@@ -281,6 +301,23 @@ mod tests {
             serde_json::from_value(json!({"choices": [{"message": message, "finish_reason": "stop"}]})).expect("whole");
         let pieces = streamed(&[json!({"choices": [{"delta": message, "finish_reason": "stop"}]})]);
         assert_eq!(whole.answer().expect("an answer"), pieces);
+    }
+
+    #[test]
+    fn a_count_that_cannot_be_read_costs_no_answer() {
+        for usage in [json!({"prompt_tokens": -5, "completion_tokens": 1}), json!("none"), json!([1]), json!(null)] {
+            let answer = streamed(&[json!({"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}],
+                "usage": usage, "timings": {"prompt_ms": null}})]);
+            assert_eq!((answer.content.as_str(), answer.usage, answer.timings), ("a", None, None), "{usage}");
+        }
+    }
+
+    #[test]
+    fn of_calls_without_end_no_more_are_kept_than_it_takes_to_refuse_them() {
+        let call = |index: usize| json!({"index": index, "id": "x", "function": {"name": "look", "arguments": "{}"}});
+        let calls: Vec<Value> = (0..5_000).map(call).collect();
+        let answer = streamed(&[json!({"choices": [{"delta": {"tool_calls": calls}, "finish_reason": "tool_calls"}]})]);
+        assert_eq!(answer.calls.len(), MOST_GATHERED);
     }
 
     #[test]

@@ -8,14 +8,15 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::native::{nothing, told};
+use super::native::nothing;
 use super::{Dialect, Form, Misread, Reading, checked, fenced, offered};
-use crate::model::answer::{Answer, Finish};
+use crate::model::answer::{Answer, Finish, RawCall, RawFunction};
 use crate::model::request::{
-    CallResult, Conversation, Measured, Message, Request, ResponseFormat, Step, ToolCard, WireMessage,
+    Conversation, Measured, Message, Request, ResponseFormat, Said, Step, ToldResults, ToolCard, WireMessage,
 };
+use crate::model::written::Written;
 
 /// Longest text where a tool's schema sets no limit, in characters. Servers refuse much longer repetitions.
 const LONGEST_TEXT: u64 = 512;
@@ -49,18 +50,15 @@ impl Dialect for Constrained {
     }
 
     fn request<'a>(&self, conversation: &'a Conversation, step: &'a Step) -> Request<'a> {
-        let mut messages = vec![WireMessage::System { content: Cow::Owned(system(conversation)) }];
+        let actions = Actions::of(conversation);
+        let mut messages = vec![WireMessage::System { content: Cow::Borrowed(&*actions.system) }];
         messages.extend(conversation.messages.iter().map(|message| match message {
             Message::User(text) => WireMessage::User { content: Cow::Borrowed(text.as_str()) },
-            Message::Model(said) => {
-                WireMessage::Assistant { content: Some(Cow::Borrowed(said.content.as_str())), tool_calls: &[] }
-            }
-            Message::Results(results) => {
-                WireMessage::User { content: Cow::Owned(told(&results.iter().collect::<Vec<&CallResult>>())) }
-            }
+            Message::Model(said) => WireMessage::Assistant { content: Some(as_said(said)), tool_calls: &[] },
+            Message::Results(results) => WireMessage::Results { content: ToldResults(results.iter().collect()) },
         }));
-        let schema = self.schema && !conversation.tools.is_empty();
-        let response_format = schema.then(|| ResponseFormat::json_schema("step", schema_of(conversation, step)));
+        let schema = self.schema && !conversation.tools().is_empty();
+        let response_format = schema.then(|| ResponseFormat::json_schema("step", actions.schema(conversation, step)));
         // The instructions come before the messages.
         let measured = conversation.measured.map(|known| Measured { messages: known.messages + 1, ..known });
         Request { messages, tools: vec![], tool_choice: None, response_format, max_tokens: step.max_tokens, measured }
@@ -86,6 +84,20 @@ impl Dialect for Constrained {
     }
 }
 
+/// What the model said. Calls that were made natively, by a model that this one stands in for, are shown as the actions
+/// that they would have been: their results follow, and would otherwise follow nothing.
+fn as_said(said: &Said) -> Cow<'_, str> {
+    if said.calls.is_empty() || action(&said.content).is_some() {
+        return Cow::Borrowed(&said.content);
+    }
+    let actions = said.calls.iter().map(|RawCall { function: RawFunction { name, arguments }, .. }| {
+        // What is no JSON is shown as the text it is.
+        let arguments = serde_json::from_str(arguments).unwrap_or_else(|_| Value::from(arguments.as_str()));
+        json!({BECAUSE: said.content.trim(), ACTION: {"tool": name, "arguments": arguments}}).to_string()
+    });
+    Cow::Owned(actions.collect::<Vec<_>>().join("\n"))
+}
+
 /// The action that a text consists of, in a code fence or not.
 fn action(text: &str) -> Option<(String, super::Found)> {
     let text = text.trim();
@@ -97,38 +109,73 @@ fn action(text: &str) -> Option<(String, super::Found)> {
     Some((because, found))
 }
 
-/// The instructions, the protocol and the tools: the same text at every step.
-fn system(conversation: &Conversation) -> String {
-    let mut text = format!("{}\n\n{PROTOCOL}", conversation.system);
-    for ToolCard { name, description, parameters } in &conversation.tools {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "\n- {name}: {description} Arguments: {parameters}");
+/// What is said of the tools of a conversation, the same at every step, written once.
+#[derive(Debug, Clone)]
+pub struct Actions {
+    /// The instructions, the protocol and the tools.
+    system: String,
+    /// For each tool, what a call of it looks like.
+    calls: Vec<String>,
+    /// What an answer looks like where all tools are offered.
+    all: Written,
+}
+
+impl Actions {
+    fn of(conversation: &Conversation) -> &Self {
+        conversation.actions.get_or_init(|| {
+            let mut system = format!("{}\n\n{PROTOCOL}", conversation.system());
+            for ToolCard { name, description, parameters } in conversation.tools() {
+                // Writing to a text cannot fail.
+                let _ = write!(system, "\n- {name}: {description} Arguments: {parameters}");
+            }
+            let calls = conversation.tools().iter().map(|tool| call_of(&tool.name, &tool.parameters));
+            let calls: Vec<String> = calls.collect();
+            let all = answer_of(calls.iter().map(String::as_str));
+            Self { system, calls, all }
+        })
     }
-    text
+
+    /// What an answer must look like at this step.
+    fn schema(&self, conversation: &Conversation, step: &Step) -> Written {
+        let Some(only) = &step.only else { return self.all.clone() };
+        // In the order of the conversation, whatever the order of the offers.
+        let offered = conversation.tools().iter().zip(&self.calls).filter_map(|(tool, call)| {
+            let offer = only.iter().find(|offer| offer.tool == tool.name)?;
+            Some(
+                offer
+                    .narrowed
+                    .as_ref()
+                    .map_or(Cow::Borrowed(&**call), |narrowed| Cow::Owned(call_of(&tool.name, narrowed))),
+            )
+        });
+        let offered: Vec<Cow<'_, str>> = offered.collect();
+        answer_of(offered.iter().map(|call| &**call))
+    }
 }
 
-/// What an answer must look like at this step.
-fn schema_of(conversation: &Conversation, step: &Step) -> Value {
-    let narrowed = |tool: &ToolCard| {
-        let only = step.only.as_ref()?;
-        only.iter().find(|offer| offer.tool == tool.name)?.narrowed.clone()
-    };
-    let offered = conversation.tools.iter().filter(|tool| step.offers(&tool.name));
-    let calls = offered.map(|tool| {
-        let arguments = bounded(narrowed(tool).unwrap_or_else(|| tool.parameters.clone()));
-        // The order counts: a model writes the fields in it, and should know the tool before its arguments.
-        object(&[("tool", json!({"type": "string", "enum": [tool.name]})), ("arguments", arguments)])
-    });
-    let action = json!({"anyOf": calls.collect::<Vec<_>>()});
-    object(&[(BECAUSE, json!({"type": "string", "maxLength": LONGEST_REASON})), (ACTION, action)])
+/// What a call of a tool looks like. The order counts: a model writes the fields in it, and should know the tool before
+/// its arguments.
+fn call_of(tool: &str, parameters: &Value) -> String {
+    let named = json!({"type": "string", "enum": [tool]});
+    object(&[("tool", &named.to_string()), ("arguments", &bounded(parameters.clone()).to_string())])
 }
 
-/// An object with exactly these fields, in this order.
-fn object(fields: &[(&str, Value)]) -> Value {
-    let required: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
-    let properties: Map<String, Value> =
-        fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
-    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+/// What an answer looks like that may be any of these calls.
+fn answer_of<'c>(calls: impl Iterator<Item = &'c str>) -> Written {
+    let reason = json!({"type": "string", "maxLength": LONGEST_REASON}).to_string();
+    let action = format!("{{\"anyOf\":[{}]}}", calls.collect::<Vec<_>>().join(","));
+    Written::text(object(&[(BECAUSE, &reason), (ACTION, &action)]))
+}
+
+/// The schema of an object with exactly these fields, in this order. The names are ours and need no escape.
+fn object(fields: &[(&str, &str)]) -> String {
+    let properties: Vec<String> = fields.iter().map(|(name, schema)| format!("\"{name}\":{schema}")).collect();
+    let required: Vec<String> = fields.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+    format!(
+        "{{\"type\":\"object\",\"properties\":{{{}}},\"required\":[{}],\"additionalProperties\":false}}",
+        properties.join(","),
+        required.join(",")
+    )
 }
 
 /// The schema with a limit for every text and list, and without formats that servers' grammars do not know.
@@ -166,6 +213,46 @@ fn bound(schema: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::request::Offer;
+
+    #[test]
+    fn an_answer_is_any_call_that_is_offered_with_its_narrower_arguments() {
+        let card = |name: &str| ToolCard {
+            name: name.into(),
+            description: "Looks.".into(),
+            parameters: json!({"type": "object", "properties": {"at": {"type": "string", "maxLength": 9}}}),
+        };
+        let conversation = Conversation::new("s", vec![card("look"), card("a \"tool\"")]);
+        let actions = Actions::of(&conversation);
+        let schema = |only| {
+            let schema = actions.schema(&conversation, &Step { only, max_tokens: 9 });
+            serde_json::from_str::<Value>(schema.get()).expect("JSON")
+        };
+        let call = |tool: &str, arguments: &Value| {
+            json!({"type": "object", "properties": {"tool": {"type": "string", "enum": [tool]}, "arguments": arguments},
+                "required": ["tool", "arguments"], "additionalProperties": false})
+        };
+        let answer = |calls: &[Value]| {
+            json!({"type": "object", "properties": {"because": {"type": "string", "maxLength": 300},
+                "action": {"anyOf": calls}}, "required": ["because", "action"], "additionalProperties": false})
+        };
+        let wide = card("look").parameters;
+        assert_eq!(schema(None), answer(&[call("look", &wide), call("a \"tool\"", &wide)]));
+        let narrow = json!({"type": "object", "properties": {"at": {"enum": ["E1"]}}});
+        let offer = |tool: &str, narrowed| Offer { tool: tool.into(), narrowed };
+        let only = vec![offer("a \"tool\"", Some(narrow.clone())), offer("look", None)];
+        assert_eq!(schema(Some(only)), answer(&[call("look", &wide), call("a \"tool\"", &narrow)]));
+    }
+
+    #[test]
+    fn native_calls_of_another_model_are_shown_as_actions() {
+        let call =
+            |arguments: &str| Said { content: " I look. ".into(), calls: vec![RawCall::new("a", "look", arguments)] };
+        let shown = as_said(&call("{\"at\": 1}")).into_owned();
+        assert_eq!(shown, r#"{"because":"I look.","action":{"tool":"look","arguments":{"at":1}}}"#);
+        assert!(action(&shown).is_some(), "as it would have been said here");
+        assert!(as_said(&call("{at")).contains("\"{at\""));
+    }
 
     #[test]
     fn every_text_and_list_is_bounded() {

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use super::{Dialect, Form, Found, Misread, Reading, checked, fenced, offered};
 use crate::model::answer::{Answer, Finish};
 use crate::model::request::{
-    CallResult, Conversation, Measured, Message, Request, Said, Step, ToolChoice, WireFunction, WireMessage, WireTool,
+    CallResult, Conversation, Measured, Message, Request, Said, Step, ToldResults, ToolChoice, WireFunction,
+    WireMessage, WireTool,
 };
 
 /// OpenAI's own tool calls.
@@ -21,7 +22,7 @@ impl Dialect for Native {
     }
 
     fn request<'a>(&self, conversation: &'a Conversation, step: &'a Step) -> Request<'a> {
-        let mut messages = vec![WireMessage::System { content: Cow::Borrowed(&conversation.system) }];
+        let mut messages = vec![WireMessage::System { content: Cow::Borrowed(conversation.system()) }];
         let mut last: Option<&Said> = None;
         let mut measured = None;
         for (place, message) in conversation.messages.iter().enumerate() {
@@ -38,13 +39,13 @@ impl Dialect for Native {
             }
         }
         let tool_choice = match step.only.as_deref() {
-            _ if conversation.tools.is_empty() => None,
+            _ if conversation.tools().is_empty() => None,
             Some([one]) => Some(ToolChoice::Named(&one.tool)),
             _ => Some(ToolChoice::Required),
         };
-        let tools = conversation.tools.iter().map(|tool| WireTool {
+        let tools = conversation.written_tools().map(|(tool, parameters)| WireTool {
             r#type: "function",
-            function: WireFunction { name: &tool.name, description: &tool.description, parameters: &tool.parameters },
+            function: WireFunction { name: &tool.name, description: &tool.description, parameters },
         });
         Request {
             messages,
@@ -109,13 +110,7 @@ fn answers<'a>(results: &'a [CallResult], last: Option<&Said>) -> Vec<WireMessag
         .map(|result| WireMessage::Tool { tool_call_id: &result.call, content: &result.content })
         .collect();
     if !written.is_empty() {
-        messages.push(WireMessage::User { content: Cow::Owned(told(&written)) });
+        messages.push(WireMessage::Results { content: ToldResults(written) });
     }
     messages
-}
-
-/// Results as a text of ours.
-pub(super) fn told(results: &[&CallResult]) -> String {
-    let each = results.iter().map(|result| format!("Result of {}:\n{}", result.tool, result.content));
-    each.collect::<Vec<_>>().join("\n\n")
 }

@@ -123,6 +123,18 @@ impl Attempts<'_> {
         }
     }
 
+    /// Nobody answered: those that were asked, and why they could not.
+    #[must_use]
+    pub fn given_up(self) -> Vec<(ModelName, Failure)> {
+        self.failed
+    }
+
+    /// Whether another model can be asked after the one at hand.
+    #[must_use]
+    pub fn has_stand_in(&self) -> bool {
+        self.chain.model(self.at + 1).is_some()
+    }
+
     /// Until when the model at hand may be waited for, if the question has until this deadline.
     #[must_use]
     pub fn patience(&self, deadline: Instant) -> Instant {

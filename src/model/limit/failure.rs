@@ -108,7 +108,8 @@ impl Failure {
     }
 
     /// Whether the server may have counted tokens for it. Where it may have, the estimate stays charged.
-    pub(super) const fn may_have_used_tokens(self) -> bool {
+    #[must_use]
+    pub const fn may_have_used_tokens(self) -> bool {
         match self {
             Self::TimedOut | Self::BrokeOff | Self::ServerError | Self::Unusable | Self::Cancelled => true,
             Self::Unreachable

@@ -211,7 +211,11 @@ impl Line {
         if !self.hinted.swap(true, Ordering::AcqRel)
             && let Some(actor) = ractor::registry::where_is(self.actor.clone())
         {
-            let _ = ActorRef::<LimiterMessage>::from(actor).cast(LimiterMessage::Look);
+            // Outside of all spans: a message carries its sender's, which would stay open until the actor has read it, and
+            // the turn it takes is not that caller's alone.
+            tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::new(), || {
+                let _ = ActorRef::<LimiterMessage>::from(actor).cast(LimiterMessage::Look);
+            });
         }
     }
 }
@@ -237,6 +241,12 @@ impl Limiter {
     #[must_use]
     pub fn figures(&self) -> Figures {
         self.0.turnstile().figures(Instant::now())
+    }
+
+    /// Whether calls rest because the server does not answer, also while a probe finds out whether it is back.
+    #[must_use]
+    pub fn server_rests(&self) -> bool {
+        self.0.turnstile().server_rests(Instant::now())
     }
 
     /// Waits until the call may go. Each wait is a span under the caller's own. A caller that drops the future gives up

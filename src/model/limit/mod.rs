@@ -40,5 +40,5 @@ pub use headers::{LONGEST_RESET, LONGEST_RETRY_AFTER, ServerLimits, Told};
 pub use limiter::{Call, Figures, Limiter, Line, ModelName, Permit, Refused, Report};
 pub use place::RANK_WORTH;
 pub use price::{Cost, Currency, Price, PriceError, Spending, Usage};
-pub use quota::{Limits, PerMinute};
+pub use quota::{InFlight, Limits, PerMinute};
 pub use wait::Kind;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 /// Tokens of one answer, as the server counted them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,17 +58,60 @@ impl fmt::Display for Currency {
     }
 }
 
+/// An amount as a configuration writes it: a number, or a text where somebody wants its digits kept.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a price is a number such as 2.50")]
+enum Declared {
+    Text(String),
+    Whole(i64),
+    Decimal(f64),
+}
+
+/// An amount, read.
+fn declared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    // The shortest text that means the same number: the one that was written, unless it had more digits than anybody pays.
+    let text = match Declared::deserialize(deserializer)? {
+        Declared::Text(text) => text,
+        Declared::Whole(whole) => whole.to_string(),
+        Declared::Decimal(decimal) => decimal.to_string(),
+    };
+    Price::amount(&text).map_err(D::Error::custom)
+}
+
+fn declared_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    declared(deserializer).map(Some)
+}
+
 /// What a million tokens cost, in millionths of the currency's unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Price {
     /// The currency.
     pub currency: Currency,
     /// A million tokens sent.
+    #[serde(deserialize_with = "declared")]
     pub input: u64,
     /// A million tokens sent that the server had cached. Left out, they cost what others cost.
+    #[serde(default, deserialize_with = "declared_or_none")]
     pub cached: Option<u64>,
     /// A million tokens answered.
+    #[serde(deserialize_with = "declared")]
     pub output: u64,
+}
+
+impl fmt::Display for Price {
+    /// `2.5 in, 0.25 cached, 10 out, in USD a million tokens`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = |micros: u64| {
+            let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        };
+        write!(f, "{} in, ", told(self.input))?;
+        if let Some(cached) = self.cached {
+            write!(f, "{} cached, ", told(cached))?;
+        }
+        write!(f, "{} out, in {} a million tokens", told(self.output), self.currency)
+    }
 }
 
 impl Price {
@@ -134,6 +178,14 @@ impl Spending {
         }
     }
 
+    /// Adds what other calls cost.
+    pub fn add_all(&mut self, other: &Self) {
+        for cost in other.known() {
+            self.add(Some(cost));
+        }
+        self.unknown = self.unknown.saturating_add(other.unknown);
+    }
+
     /// The sums whose calls are known.
     pub fn known(&self) -> impl Iterator<Item = Cost> {
         self.known.iter().map(|(currency, micros)| Cost { currency: *currency, micros: *micros })
@@ -180,6 +232,29 @@ mod tests {
         spending.add(Some(Cost { currency: usd(), micros: 5 }));
         assert_eq!(spending.known().map(|cost| cost.micros).collect::<Vec<_>>(), [12]);
         assert_eq!(spending.unknown(), 1);
+        let mut all = spending.clone();
+        all.add_all(&spending);
+        assert_eq!((all.known().map(|cost| cost.micros).collect::<Vec<_>>(), all.unknown()), (vec![24], 2));
+    }
+
+    #[test]
+    fn a_price_is_declared_as_numbers_or_as_text() {
+        let read = |text: &str| toml::from_str::<Price>(text).map_err(|error| error.message().to_owned());
+        let declared = read("currency = 'USD'\ninput = 2.5\ncached = '0.25'\noutput = 10").expect("a price");
+        assert_eq!(declared, price(Some("0.25")));
+        assert_eq!(declared.to_string(), "2.5 in, 0.25 cached, 10 out, in USD a million tokens");
+        assert_eq!(read("currency = 'USD'\ninput = 2.5\noutput = 10.0").expect("a price"), price(None));
+        for (wrong, told) in [
+            ("currency = 'usd'\ninput = 1\noutput = 1", "three capital letters"),
+            ("currency = 'USD'\ninput = -1\noutput = 1", "`-1` is no price"),
+            ("currency = 'USD'\ninput = 1e-9\noutput = 1", "is no price"),
+            ("currency = 'USD'\ninput = nan\noutput = 1", "`NaN` is no price"),
+            ("currency = 'USD'\ninput = true\noutput = 1", "a price is a number such as 2.50"),
+            ("currency = 'USD'\ninput = 1", "missing field `output`"),
+        ] {
+            let refused = read(wrong).expect_err(wrong);
+            assert!(refused.contains(told), "{wrong}: {refused}");
+        }
     }
 
     #[test]

@@ -38,6 +38,42 @@ impl TryFrom<u32> for PerMinute {
     }
 }
 
+/// How many calls may be under way at a time: at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "u32")]
+pub struct InFlight(NonZeroU32);
+
+impl InFlight {
+    /// So many; none if it is zero.
+    #[must_use]
+    pub fn new(count: u32) -> Option<Self> {
+        NonZeroU32::new(count).map(Self)
+    }
+
+    /// How many.
+    #[must_use]
+    pub const fn get(self) -> NonZeroU32 {
+        self.0
+    }
+}
+
+impl Default for InFlight {
+    /// Four: as many as a llama.cpp server has slots if nobody says, and far below what any paid service allows.
+    fn default() -> Self {
+        const FOUR: NonZeroU32 = NonZeroU32::MIN.saturating_add(3);
+        Self(FOUR)
+    }
+}
+
+impl TryFrom<u32> for InFlight {
+    type Error = &'static str;
+
+    fn try_from(count: u32) -> Result<Self, Self::Error> {
+        Self::new(count)
+            .ok_or("with no calls in flight the model would never be asked: give 1 or more, or leave it out")
+    }
+}
+
 /// What one model may be asked. What is left out is not limited by us; the server's own word still counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -60,5 +96,7 @@ mod tests {
         assert_eq!(PerMinute::new(600).map(PerMinute::get), Some(600));
         let refused = PerMinute::try_from(0).expect_err("zero is no limit");
         assert!(refused.contains("leave it out"), "{refused}");
+        assert!(InFlight::try_from(0).is_err_and(|refused| refused.contains("give 1 or more")));
+        assert_eq!(InFlight::default().get().get(), 4);
     }
 }

@@ -180,6 +180,10 @@ impl Turnstile {
         }
     }
 
+    pub fn server_rests(&self, now: Instant) -> bool {
+        matches!(self.server.look(now), Pass::Wait(_))
+    }
+
     pub fn figures(&mut self, now: Instant) -> Figures {
         let held = Kind::ALL.into_iter().zip(self.held).collect();
         let used = |quota: &mut Option<Allowance>| quota.as_mut().map(|quota| (quota.used(now), quota.quota()));

@@ -44,8 +44,19 @@ impl Drop for Waiting {
     }
 }
 
-/// An answer, or a failure.
+/// An answer, or a failure, with the headers that come with each.
 pub(super) async fn complete(State(served): State<Arc<Served>>, headers: HeaderMap, body: Bytes) -> Response {
+    let more = served.setup.headers.clone();
+    let mut response = completed(served, headers, body).await;
+    for (name, value) in more {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+async fn completed(served: Arc<Served>, headers: HeaderMap, body: Bytes) -> Response {
     let text_of = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let violations = contract::violations(&body);
@@ -282,7 +293,7 @@ pub(super) async fn models(State(served): State<Arc<Served>>) -> Response {
 pub(super) async fn props(State(served): State<Arc<Served>>) -> Response {
     match served.setup.style {
         Style::LlamaCpp => {
-            let props = json!({"default_generation_settings": {"n_ctx": served.setup.context}, "total_slots": 1});
+            let props = json!({"default_generation_settings": {"n_ctx": served.setup.context}, "total_slots": served.setup.slots});
             json_of(StatusCode::OK, &props)
         }
         Style::OpenAi | Style::Vllm => StatusCode::NOT_FOUND.into_response(),

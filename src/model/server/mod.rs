@@ -53,6 +53,10 @@ pub struct Setup {
     pub key: Option<String>,
     /// How long it takes to begin an answer.
     pub delay: Duration,
+    /// How many calls it says to answer at a time. It answers as many as come.
+    pub slots: u32,
+    /// Headers that come with every answer and every refusal, such as those that tell of limits.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -66,6 +70,8 @@ impl Setup {
             script: Arc::new(script),
             key: None,
             delay: Duration::ZERO,
+            slots: 4,
+            headers: Vec::new(),
         }
     }
 }

@@ -79,6 +79,8 @@ pub struct Saying {
     pub calls: Vec<RawCall>,
     /// Why it ends; what fits if left out.
     pub finish: Option<Finish>,
+    /// What it is said to have cost; the truth if left out.
+    pub usage: Option<Value>,
 }
 
 impl Reply {

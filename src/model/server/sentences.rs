@@ -35,6 +35,9 @@ impl Sentence<'_> {
 
     fn usage(&self) -> Value {
         let [read, known, written] = self.tokens;
+        if let Some(said) = &self.saying.usage {
+            return said.clone();
+        }
         json!({"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written,
             "prompt_tokens_details": {"cached_tokens": known}})
     }
