@@ -250,12 +250,15 @@ async fn calls_by_the_thousand_are_refused_and_not_kept() {
 
 // Drips.
 
+/// What a server sends at each turn, by its number.
+type Pieces = Arc<dyn Fn(usize) -> Vec<u8> + Send + Sync>;
+
 #[tokio::test]
 async fn a_stream_that_never_ends_is_left_however_it_is_kept_alive() {
     let begins = |number: usize, rest: &[u8]| {
         if number == 0 { event(&delta(&json!({"content": "The"}))) } else { rest.to_vec() }
     };
-    let scripts: [(&str, Arc<dyn Fn(usize) -> Vec<u8> + Send + Sync>); 5] = [
+    let scripts: [(&str, Pieces); 5] = [
         ("words", Arc::new(|_| event(&delta(&json!({"content": "a"}))))),
         ("nothing", Arc::new(|_| event(&delta(&json!({}))))),
         ("comments", Arc::new(|_| b": still here\n\n".to_vec())),

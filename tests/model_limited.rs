@@ -562,7 +562,7 @@ async fn a_limiter_that_breaks_is_started_again_and_the_question_is_answered() {
     let asking = |big: LimitedModel| tokio::spawn(async move { ask(&big).await.map(|told| told.bill.attempts) });
     let both = [asking(big.clone()), asking(big.clone())];
     until(|| served.received().len() == 1).await;
-    ractor::registry::where_is(models.lines()[0].actor().to_owned()).expect("it is there").kill();
+    ractor::registry::where_is(models.lines()[0].actor()).expect("it is there").kill();
     for asked in both {
         assert_eq!(asked.await.expect("no panic").expect("an answer"), 1);
     }
