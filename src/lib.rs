@@ -1,3 +1,5 @@
+//! The floor as a library; what it is and does says the page below, which is the project's own.
+//!
 // For rustdoc alone: a word changed in the page is no reason to build everything anew.
 #![cfg_attr(doc, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
