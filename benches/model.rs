@@ -74,7 +74,11 @@ fn conversation() -> Conversation {
         let call = watchfloor::model::answer::RawCall::new("call_1", "tool_1", "{\"host\":\"wks-1\"}");
         conversation.messages.push(Message::Model(Said { content: content.to_string(), calls: vec![call] }));
         let content = format!("{turn}: a process was started and wrote a file. ").repeat(60);
-        conversation.returned(vec![CallResult { call: "call_1".into(), tool: "tool_1".into(), content }]);
+        conversation.returned(vec![CallResult {
+            call: "call_1".into(),
+            tool: "tool_1".into(),
+            content: content.into(),
+        }]);
     }
     // As in an investigation: the server has counted all but the last result.
     conversation.measured = Some(Measured { messages: conversation.messages.len() - 1, tokens: 15_000 });

@@ -113,7 +113,7 @@ fn a_thousand_questions_that_wait_hold_no_copies_of_what_they_have_read() {
         let mut conversation = Conversation::new("You investigate.", Vec::new());
         for _ in 0..20 {
             let content = "a process was started and wrote a file. ".repeat(70);
-            conversation.returned(vec![CallResult { call: "c".into(), tool: "look".into(), content }]);
+            conversation.returned(vec![CallResult { call: "c".into(), tool: "look".into(), content: content.into() }]);
         }
         let conversation = Arc::new(conversation);
         let ask = || {

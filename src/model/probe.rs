@@ -391,7 +391,7 @@ async fn keeps(client: &ModelClient, dialect: &dyn Dialect) -> Kept {
         let results = call.ids.iter().map(|id| CallResult {
             call: id.clone(),
             tool: call.tool.clone(),
-            content: format!("The meter shows {SHOWN}."),
+            content: format!("The meter shows {SHOWN}.").into(),
         });
         conversation.returned(results.collect());
     }

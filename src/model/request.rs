@@ -4,7 +4,6 @@
 //! read before by its beginning, and reading 4,000 tokens again costs a local model half a minute.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::OnceLock;
 
 use serde::Serialize;
@@ -12,7 +11,7 @@ use serde_json::Value;
 
 use super::answer::{Answer, RawCall};
 use super::dialect::constrained::Actions;
-use super::written::Written;
+use super::written::{Text, Written};
 
 /// A conversation from its beginning: what never changes comes first.
 #[derive(Debug, Clone)]
@@ -140,7 +139,7 @@ pub struct CallResult {
     /// The tool.
     pub tool: String,
     /// The result, trimmed already.
-    pub content: String,
+    pub content: Text,
 }
 
 /// What may be answered this time.
@@ -225,7 +224,7 @@ pub enum WireMessage<'a> {
         /// The call it answers.
         tool_call_id: &'a str,
         /// The result.
-        content: &'a str,
+        content: &'a Text,
     },
 }
 
@@ -255,15 +254,19 @@ impl<'a> ToldResults<'a> {
     }
 }
 
-impl fmt::Display for ToldResults<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().flat_map(|result| self.parts(result)).try_for_each(|part| f.write_str(part))
-    }
-}
-
 impl Serialize for ToldResults<'_> {
+    /// Joined from what each result was written as before.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let length: usize = self.0.iter().map(|result| result.content.escaped().len() + 64).sum();
+        let mut joined = String::with_capacity(length);
+        joined.push('"');
+        for result in &self.0 {
+            let [between, of, tool, end, _] = self.parts(result);
+            let head = Text::from([between, of, tool, end].concat());
+            joined.extend([head.escaped(), result.content.escaped()]);
+        }
+        joined.push('"');
+        Written::text(joined).serialize(serializer)
     }
 }
 
