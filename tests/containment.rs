@@ -49,6 +49,20 @@ fn approve(state: &State, proposal: &str) -> Ended {
 }
 
 #[test]
+fn what_a_dry_run_refused_is_asked_again_once_people_are_asked_and_the_case_is_looked_at_again() {
+    let state = State::new();
+    let dry = state.run(&["triage", SAMPLE]).expect_code(1);
+    assert!(dry.stdout.contains("`cases reopen` asks again"), "{dry:?}");
+    state.run(&["cases", "reopen", "WF-1", "--because", "a look", "--by", "ana"]).expect_finished();
+    assert!(approvals(&state).is_empty(), "a dry run asks nobody, whatever is looked at again");
+    state.run(&["triage", SAMPLE, "--containment", "approve"]).expect_finished();
+    state.run(&["cases", "reopen", "WF-1", "--because", "contain it", "--by", "ana"]).expect_finished();
+    let waiting = approvals(&state);
+    let [asked] = waiting.as_slice() else { panic!("{waiting:?}") };
+    assert_eq!((&asked["standing"], &asked["approval"]["case"]), (&json!("waiting"), &json!("WF-1")), "{asked}");
+}
+
+#[test]
 fn a_proposal_is_listed_approved_live_and_released_and_every_surface_says_simulated() {
     let state = asking();
     let waiting = approvals(&state);

@@ -176,7 +176,8 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
     let voided = waited.difference(&waiting(&stores).await?).count();
     if voided > 0 && containment == Mode::DryRun {
         complain(format!(
-            "{} that waited for a person {} void: this run is a dry run, and --containment approve asks again",
+            "{} that waited for a person {} void: this run is a dry run. `cases reopen` asks again after a triage with \
+             --containment approve",
             counted(voided as u64, "proposal"),
             agreeing(voided as u64, "is", "are")
         ));

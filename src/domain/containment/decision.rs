@@ -227,7 +227,10 @@ impl DenialRule {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::DryRun => "dry run: this floor records what it would contain and contains nothing",
+            Self::DryRun => {
+                "dry run: this floor records what it would contain and contains nothing; `cases reopen` asks again once \
+                 it runs with --containment approve"
+            }
             Self::ReleaseByPersonOnly => "an isolation ends with its lease or by a person, never because an agent asks",
             Self::EdrSilent => "the EDR does not answer",
             Self::UnknownDevice => "the EDR knows no device of this name",
