@@ -79,6 +79,8 @@ fn a_proposal_is_listed_approved_live_and_released_and_every_surface_says_simula
     let said = approve(&state, &proposal).expect_code(0).json();
     assert_eq!((&said["heard"], &said["matter"]["standing"]), (&json!(true), &json!("live")), "{said}");
     assert_eq!(asked_of_edr(&state).len(), 1);
+    let commented = state.run(&["cases", "comment", &case, "looked at", "--by", "ana"]).expect_finished().stdout;
+    assert!(commented.contains("watchfloor leases release L-"), "whatever is done to the case: {commented}");
     let live = leases(&state);
     let [lease] = live.as_slice() else { panic!("{live:?}") };
     assert_eq!((&lease["simulated"], &lease["lease"]["owner"]), (&json!(true), &json!("ana")), "{lease}");

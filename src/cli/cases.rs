@@ -4,7 +4,6 @@ use anyhow::Result;
 use clap::Subcommand;
 use jiff::Timestamp;
 
-use self::acts::Acted;
 use super::ask::ask;
 use super::render::Detail;
 use super::say::{say, say_json};
@@ -82,10 +81,7 @@ pub async fn run(command: Command) -> Result<Verdict> {
             }
             Ok(verdict(std::slice::from_ref(&thread.case)))
         }
-        Command::Act(command) => {
-            let Acted { told, cases, json } = acts::run(command).await?;
-            acts::show(&told, &cases, json)
-        }
+        Command::Act(command) => acts::show(&acts::run(command).await?),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::ask::{ask, tell};
 use crate::cli::cases::verdict;
-use crate::cli::containment::speaker;
+use crate::cli::containment::{self, speaker};
 use crate::cli::say::{say, say_json};
 use crate::cli::{Common, Verdict, render};
 use crate::domain::ids::{AlertId, CaseId};
@@ -17,6 +17,7 @@ use crate::domain::words::counted;
 use crate::floor::case_filter::CaseFilter;
 use crate::floor::people::{On, Request, Told};
 use crate::floor::queries::Query;
+use crate::journal::desired;
 use crate::ports::desk::DeskCase;
 
 /// What to say.
@@ -140,9 +141,10 @@ pub struct Which {
 
 /// What came of it, and how the cases stand now.
 pub(super) struct Acted {
-    pub(super) told: Told,
-    pub(super) cases: Vec<DeskCase>,
-    pub(super) json: bool,
+    told: Told,
+    cases: Vec<DeskCase>,
+    json: bool,
+    data: PathBuf,
 }
 
 /// Asks for it.
@@ -187,7 +189,7 @@ pub(super) async fn run(command: Command) -> Result<Acted> {
     let told = tell(&data, request).await?;
     let wanted = |case: &DeskCase| told.cases.contains(&case.id) || told.now_in == Some(case.id);
     let cases: Vec<DeskCase> = ask(&PathBuf::from(&data), Query::Cases).await?;
-    Ok(Acted { cases: cases.into_iter().filter(wanted).collect(), told, json })
+    Ok(Acted { cases: cases.into_iter().filter(wanted).collect(), told, json, data })
 }
 
 impl Which {
@@ -200,12 +202,13 @@ impl Which {
     }
 }
 
-/// Shows what came of it. What is only counted, and what still waits, needs a person.
+/// Shows what came of it, and what of these cases' containment is left to a person: to close a case lets no device back.
+/// What is only counted, and what still waits, needs a person.
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn show(told: &Told, cases: &[DeskCase], json: bool) -> Result<Verdict> {
-    if json {
+pub(super) fn show(Acted { told, cases, json, data }: &Acted) -> Result<Verdict> {
+    if *json {
         say_json(&json!({"told": told, "cases": cases}))?;
     } else {
         for (case, why) in &told.passed_over {
@@ -222,6 +225,9 @@ pub(super) fn show(told: &Told, cases: &[DeskCase], json: bool) -> Result<Verdic
         }
         for case in cases {
             say(format!("  {}", render::line(case)))?;
+            for proposal in case.state.proposals.iter().filter(|proposal| desired::needs_person(proposal)) {
+                say(format!("  {}", containment::sentence(proposal, data)))?;
+            }
         }
     }
     Ok(match told.number {
