@@ -27,18 +27,17 @@
 //! | a hundred calls at once | `ManyCalls` | told to the model | `calls_by_the_thousand_…` (model_attacks) |
 //! | an answer without an end | `Endless` | never | `a_body_of_a_gigabyte_…`, `one_event_without_an_end_…` (model_attacks) |
 
+mod support;
+
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use opentelemetry::Value as Attribute;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use opentelemetry_sdk::trace::SpanData;
 use serde_json::{Value, json};
-use tracing::Dispatch;
-use tracing::instrument::WithSubscriber;
-use tracing_subscriber::layer::SubscriberExt;
+use support::spans::{self, attribute};
 use watchfloor::model::answer::{Answer, Finish, RawCall, Usage};
 use watchfloor::model::client::ModelClient;
 use watchfloor::model::dialect::{Dialect, Form, Misread, Reading};
@@ -51,7 +50,6 @@ use watchfloor::model::server::puppet::Puppet;
 use watchfloor::model::server::script::{Asked, Failing, Plays, Reply, Saying, Sequence};
 use watchfloor::model::server::{ScriptedServer, Setup, Style};
 use watchfloor::model::settings::{DialectChoice, ModelSettings, Seconds, Tokenizer};
-use watchfloor::telemetry::export;
 
 /// Nothing a call does may take longer than this here; real sockets know no paused time.
 const BOUND: Duration = Duration::from_secs(10);
@@ -568,30 +566,11 @@ async fn the_doctor_says_what_to_change() {
 
 // Spans.
 
-#[derive(Debug, Clone, Default)]
-struct Memory(Arc<Mutex<Vec<SpanData>>>);
-
-impl SpanExporter for Memory {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.0.lock().expect("the spans").extend(batch);
-        Ok(())
-    }
-}
-
-/// The spans that `work` exports, in the order they began.
+/// What came of a call, and its spans without those of connections, which come and go as they like.
 async fn exported<T>(work: impl Future<Output = T>) -> (T, Vec<SpanData>) {
-    let memory = Memory::default();
-    let provider = export::provider().with_simple_exporter(memory.clone()).build();
-    let dispatch = Dispatch::new(tracing_subscriber::registry().with(export::layer(&provider)));
-    let done = work.with_subscriber(dispatch).await;
-    let mut spans = memory.0.lock().expect("the spans").clone();
+    let (done, mut spans) = spans::exported(work).await;
     spans.retain(|span| span.name != "connection");
-    spans.sort_by_key(|span| span.start_time);
     (done, spans)
-}
-
-fn attribute(span: &SpanData, name: &str) -> Option<Attribute> {
-    span.attributes.iter().find(|pair| pair.key.as_str() == name).map(|pair| pair.value.clone())
 }
 
 #[tokio::test]

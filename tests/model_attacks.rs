@@ -3,11 +3,14 @@
 //!
 //! Unlike the scripted server, these speak HTTP no better than they want to.
 
+mod support;
+
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use support::conversations::conversation;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -19,7 +22,7 @@ use watchfloor::model::dialect::Misread;
 use watchfloor::model::error::ModelError;
 use watchfloor::model::gate::OpenGate;
 use watchfloor::model::probe;
-use watchfloor::model::request::{Conversation, Step, ToolCard};
+use watchfloor::model::request::Step;
 use watchfloor::model::settings::{DialectChoice, ModelSettings, Seconds};
 
 const KEY: &str = "sk-k3y-of-the-test";
@@ -150,14 +153,6 @@ fn settings(enemy: &Enemy, streaming: bool) -> ModelSettings {
 
 fn client(settings: ModelSettings) -> ModelClient {
     ModelClient::open(settings, |_| Some(KEY.to_owned())).expect("the settings are sound")
-}
-
-fn conversation() -> Conversation {
-    let parameters = json!({"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]});
-    let card = ToolCard { name: "look".into(), description: "Looks.".into(), parameters };
-    let mut conversation = Conversation::new("You investigate.", vec![card]);
-    conversation.say("An alert was raised.");
-    conversation
 }
 
 async fn ask(settings: ModelSettings) -> Result<Answer, ModelError> {

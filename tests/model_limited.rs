@@ -1,30 +1,29 @@
 //! A question's whole way: configured models, their limiters, their servers, and those that stand in for them; because each
 //! part can be right and the way through all of them wrong, and then an agent waits for ever, pays twice or asks nobody.
 
+mod support;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::Value as Attribute;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use opentelemetry_sdk::trace::SpanData;
 use serde_json::{Value, json};
+use support::conversations::conversation;
+use support::spans::{attribute, exported};
 use tokio::time::Instant;
-use tracing::Dispatch;
-use tracing::instrument::WithSubscriber;
-use tracing_subscriber::layer::SubscriberExt;
 use watchfloor::domain::alert::Severity;
 use watchfloor::model::answer::RawCall;
 use watchfloor::model::error::{ModelError, Noticed};
 use watchfloor::model::limit::{BreakerState, Failure, InFlight, PerMinute, Price};
 use watchfloor::model::limited::{Bill, LimitedModel, Limiters, Models, ModelsError, NoAnswer, Question, Told};
-use watchfloor::model::request::{CallResult, Conversation, Step, ToolCard};
+use watchfloor::model::request::{CallResult, Conversation, Step};
 use watchfloor::model::server::fault::Fault;
 use watchfloor::model::server::script::{Asked, Failing, Plays, Reply, Saying};
 use watchfloor::model::server::{ScriptedServer, Setup, Style};
 use watchfloor::model::settings::{DialectChoice, ModelSettings, Seconds};
 use watchfloor::ports::clock::{Clock, SystemClock};
-use watchfloor::telemetry::export;
 
 /// Nothing here may take longer; real sockets know no paused time.
 const BOUND: Duration = Duration::from_secs(20);
@@ -64,14 +63,6 @@ fn good() -> Reply {
 
 fn action() -> Reply {
     Reply::text(json!({"because": "so", "action": {"tool": "look", "arguments": {"at": "x"}}}).to_string())
-}
-
-fn conversation() -> Conversation {
-    let parameters = json!({"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]});
-    let card = ToolCard { name: "look".into(), description: "Looks.".into(), parameters };
-    let mut conversation = Conversation::new("You investigate.", vec![card]);
-    conversation.say("An alert was raised.");
-    conversation
 }
 
 async fn ask_within(
@@ -431,30 +422,6 @@ async fn a_count_that_lies_changes_neither_quota_nor_bill_nor_the_next_request()
 }
 
 // Spans.
-
-#[derive(Debug, Clone, Default)]
-struct Memory(Arc<Mutex<Vec<SpanData>>>);
-
-impl SpanExporter for Memory {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.0.lock().expect("the spans").extend(batch);
-        Ok(())
-    }
-}
-
-async fn exported<T>(work: impl Future<Output = T>) -> (T, Vec<SpanData>) {
-    let memory = Memory::default();
-    let provider = export::provider().with_simple_exporter(memory.clone()).build();
-    let dispatch = Dispatch::new(tracing_subscriber::registry().with(export::layer(&provider)));
-    let done = work.with_subscriber(dispatch).await;
-    let mut spans = memory.0.lock().expect("the spans").clone();
-    spans.sort_by_key(|span| span.start_time);
-    (done, spans)
-}
-
-fn attribute(span: &SpanData, name: &str) -> Option<Attribute> {
-    span.attributes.iter().find(|pair| pair.key.as_str() == name).map(|pair| pair.value.clone())
-}
 
 fn named<'s>(spans: &'s [SpanData], name: &str) -> Vec<&'s SpanData> {
     spans.iter().filter(|span| span.name == name).collect()

@@ -1,18 +1,19 @@
 //! Traces as they leave the process: under the ids of the journal, holding nothing up, lost only with a word.
 
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use opentelemetry::Value;
 use opentelemetry::trace::{SpanKind, Status};
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use opentelemetry_sdk::trace::SpanData;
+use support::spans::{Memory, attribute};
 use tracing::Dispatch;
 use tracing::dispatcher::with_default;
 use tracing_subscriber::layer::SubscriberExt;
@@ -20,40 +21,18 @@ use watchfloor::domain::ids::{CaseId, ProposalId};
 use watchfloor::domain::route::Tier;
 use watchfloor::domain::trace::{SpanId, SpanRef, TraceId};
 use watchfloor::telemetry::destination::{Destination, Protocol};
-use watchfloor::telemetry::export::{self, Pipeline};
+use watchfloor::telemetry::export::Pipeline;
 use watchfloor::telemetry::{ids, semconv, spans};
 
 const ROOT: SpanRef = SpanRef { trace: TraceId([0xaa; 16]), span: SpanId([0xbb; 8]) };
 const OWN: SpanId = SpanId([0xcc; 8]);
 const CASE: CaseId = CaseId::new(12);
 
-#[derive(Debug, Clone, Default)]
-struct Memory(Arc<Mutex<Vec<SpanData>>>);
-
-impl SpanExporter for Memory {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.0.lock().unwrap().extend(batch);
-        Ok(())
-    }
-}
-
-impl Memory {
-    fn dispatch(&self) -> Dispatch {
-        let provider = export::provider().with_simple_exporter(self.clone()).build();
-        Dispatch::new(tracing_subscriber::registry().with(export::layer(&provider)))
-    }
-}
-
 /// The spans that `work` exports.
 fn exported(work: impl FnOnce()) -> Vec<SpanData> {
     let memory = Memory::default();
     with_default(&memory.dispatch(), work);
-    let spans = memory.0.lock().unwrap();
-    spans.clone()
-}
-
-fn attribute(span: &SpanData, name: &str) -> Option<Value> {
-    span.attributes.iter().find(|pair| pair.key.as_str() == name).map(|pair| pair.value.clone())
+    memory.spans()
 }
 
 fn text(span: &SpanData, name: &str) -> String {
@@ -166,7 +145,7 @@ fn spans_of_many_threads_keep_their_own_ids() {
             });
         }
     });
-    let spans = memory.0.lock().unwrap();
+    let spans = memory.spans();
     assert_eq!(spans.len(), 400);
     for span in spans.iter() {
         let SpanId([thread, ordinal, ..]) = own_id(span);

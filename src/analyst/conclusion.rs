@@ -10,7 +10,7 @@ use super::investigation::Investigation;
 use super::{Brief, closing, comments, mandatory};
 use crate::domain::alert::{Alert, Severity};
 use crate::domain::case::Transition;
-use crate::domain::containment::{DenialRule, Proposal, Standing};
+use crate::domain::containment::Proposal;
 use crate::domain::ids::{CaseId, EventId, ProposalId};
 use crate::domain::person::Outcome;
 use crate::domain::route::{CaseFacts, Habit, MandatoryHuman, Route, Tier, route};
@@ -139,12 +139,9 @@ fn to_gate(case: CaseId, severity: Severity) -> QueueChange {
 
 /// Proposals for what the verdict wishes and nobody has proposed yet.
 fn proposals(log: &CaseLog, verdict: &Verdict) -> Vec<CaseEntry> {
-    // What lapsed because the moment had passed may be asked again; what a rule or a person refused may not. A dry run
-    // refuses everything: whoever has the case looked at again wants to be asked, if people are asked by now.
-    let is_dry = |standing: &Standing| matches!(standing, Standing::Denied { rule: DenialRule::DryRun, .. });
-    let is_persons = log.reserved == Some(MandatoryHuman::PersonsWord);
-    let lapsed = |standing: &Standing| standing.may_be_asked_again() || is_persons && is_dry(standing);
-    let stands = |p: &Proposed| p.standing.as_ref().is_none_or(|standing| !lapsed(standing));
+    // What lapsed because the moment had passed may be asked again; what a rule or a person refused may not.
+    let for_a_person = log.reserved == Some(MandatoryHuman::PersonsWord);
+    let stands = |p: &Proposed| p.standing.as_ref().is_none_or(|standing| !standing.may_be_asked_again(for_a_person));
     let is_known = |p: &Proposed, action, host: &_| p.proposal.action == action && p.proposal.host == *host;
     let known = |action, host: &_| log.proposals.iter().any(|p| is_known(p, action, host) && stands(p));
     let wishes = verdict.words().containment.iter().filter(|wish| !known(wish.action, &wish.host));

@@ -172,10 +172,10 @@ pub async fn run(arguments: Arguments) -> Result<Verdict> {
                 }
                 Err(RecvError::Closed) => {}
             },
-            // What has arrived by now is all there is for now: what waits for information is looked at again.
+            // What has arrived by now is all there is for now: what is on hold is looked at again.
             _ = looking_again.tick() => {
                 if let Err(error) = caught_up(detector.shared()).await {
-                    tracing::warn!(%error, "cases that wait for information are looked at again later");
+                    tracing::warn!(%error, "cases on hold are looked at again later");
                 }
             }
             _ = looking.tick() => {

@@ -181,7 +181,7 @@ pub enum ReopenCause {
     },
     /// Alerts that it was judged on turned out to belong to another incident.
     AlertsLeft,
-    /// It waits for information, and more has arrived since it was judged.
+    /// It is on hold, and more has arrived since it was judged.
     MoreArrived,
 }
 

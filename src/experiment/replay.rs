@@ -5,8 +5,8 @@
 //! a running floor would judge ([`Settle`], the rule of `run` itself, in the log's own time): when nothing has arrived
 //! for half a second after the rules saw something, and five seconds after that at the latest. As long as the rules see
 //! nothing there is nothing to judge, so that such events belong to the step that follows. Later alerts join, reopen and
-//! merge cases as they do live. Every quarter of an hour of the log, and when it has ended, cases that wait for
-//! information are looked at again, as `run` does.
+//! merge cases as they do live. Every quarter of an hour of the log, and when it has ended, cases on hold are
+//! looked at again, as `run` does.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -72,7 +72,7 @@ struct Steps {
     latest: Option<Timestamp>,
     /// When rules first saw something in this step.
     since: Option<Timestamp>,
-    /// When cases that wait for information were looked at last, once there is a case.
+    /// When cases on hold were looked at last, once there is a case.
     looked: Option<Timestamp>,
 }
 
@@ -94,7 +94,7 @@ impl Steps {
         self.since.is_some_and(|since| quiet || arrival.duration_since(since) >= self.longest)
     }
 
-    /// Cases that wait for information are looked at again before an event of this time arrives.
+    /// Cases on hold are looked at again before an event of this time arrives.
     fn looks_again_before(&self, time: Timestamp) -> bool {
         let pause = SignedDuration::try_from(LOOK_AGAIN).unwrap_or(SignedDuration::MAX);
         self.looked.is_some_and(|looked| self.arrival(time).duration_since(looked) >= pause)
@@ -261,7 +261,7 @@ impl<'a> Arriving<'a> {
         Ok(())
     }
 
-    /// Cases that wait for information are looked at again on what has arrived.
+    /// Cases on hold are looked at again on what has arrived.
     async fn look_again(&mut self) -> Result<(), PlayError> {
         self.store().await?;
         caught_up(self.floor.shared()).await?;

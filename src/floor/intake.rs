@@ -207,7 +207,7 @@ impl State {
         self.streams.iter().filter(|(_, stream)| !stream.log().ready).map(|(case, _)| *case).collect()
     }
 
-    /// Every case that was waiting for its sources may now be judged, and what waits for information is looked at again.
+    /// Every case that was waiting for its sources may now be judged, and what is on hold is looked at again.
     async fn caught_up(&mut self, arrived: Watermark) -> Result<(), JournalError> {
         let waiting = self.waiting();
         self.release(&waiting).await?;

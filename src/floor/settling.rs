@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::domain::ids::CaseId;
 
-/// After so long a running floor looks again at the cases that wait for information, if more has arrived since: what
+/// After so long a running floor looks again at the cases on hold, if more has arrived since: what
 /// would show the end of a program, and that its sensors lived on, has come by then for all but long runs. Sooner would
 /// be work for nothing, later would leave a person with what answers itself.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(15 * 60);

@@ -107,7 +107,7 @@ const CONNECTING: [&str; 45] = [
     "Payload",
 ];
 
-/// Both, to be asked for: an event has few of them.
+/// Both, as a set: an event has few fields, and each is looked up here.
 static KEPT: LazyLock<HashSet<&str>> = LazyLock::new(|| TELLING.into_iter().chain(CONNECTING).collect());
 
 /// Of several quotes the one that says most: what was run before who ran it, and both before codes and flags.

@@ -282,6 +282,13 @@ impl DenialRule {
         // Which machines a case is about changes with a merge.
         matches!(self, Self::Expired | Self::CaseChanged | Self::PolicyChanged | Self::DeviceChanged | Self::NotInCase)
     }
+
+    /// As [`Self::may_be_asked_again`], where a person had the case looked at again. A dry run refuses everything: they
+    /// want to be asked, if people are asked by now.
+    #[must_use]
+    pub const fn may_be_asked_again_for_a_person(self) -> bool {
+        self.may_be_asked_again() || matches!(self, Self::DryRun)
+    }
 }
 
 /// Words in a tag that make a device one that only people contain.

@@ -176,10 +176,11 @@ impl Standing {
         }
     }
 
-    /// The same wish may be filed again by a later look at the case.
+    /// The same wish may be filed again by a later look at the case; `for_a_person` if a person wanted that look.
     #[must_use]
-    pub const fn may_be_asked_again(&self) -> bool {
+    pub const fn may_be_asked_again(&self, for_a_person: bool) -> bool {
         match self {
+            Self::Denied { rule, .. } if for_a_person => rule.may_be_asked_again_for_a_person(),
             Self::Denied { rule, .. } => rule.may_be_asked_again(),
             Self::Released { .. } | Self::NotDone { .. } => true,
             _ => false,

@@ -20,28 +20,28 @@ pub(super) struct LimitedGate {
     severity: Severity,
     deadline: Instant,
     has_stand_in: bool,
+    account: Account,
+}
+
+/// What the attempts of one question used so far, and by what it is counted.
+#[derive(Clone)]
+struct Account {
     price: Option<Price>,
     /// For servers that name a date and not their own time.
     clock: Arc<dyn Clock>,
-    bill: SharedBill,
+    bill: Arc<Mutex<Bill>>,
 }
 
-/// What the attempts of one question used so far.
-#[derive(Clone, Default)]
-struct SharedBill(Arc<Mutex<Bill>>);
-
-impl SharedBill {
-    fn lock(&self) -> MutexGuard<'_, Bill> {
+impl Account {
+    fn bill(&self) -> MutexGuard<'_, Bill> {
         // Nothing can panic while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.bill.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 struct Attempt {
     permit: Permit,
-    price: Option<Price>,
-    clock: Arc<dyn Clock>,
-    bill: SharedBill,
+    account: Account,
 }
 
 impl LimitedGate {
@@ -53,11 +53,12 @@ impl LimitedGate {
         price: Option<Price>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { limiter, severity, deadline, has_stand_in, price, clock, bill: SharedBill::default() }
+        let account = Account { price, clock, bill: Arc::default() };
+        Self { limiter, severity, deadline, has_stand_in, account }
     }
 
     pub(super) fn bill(&self) -> Bill {
-        self.bill.lock().clone()
+        self.account.bill().clone()
     }
 }
 
@@ -72,9 +73,7 @@ impl Gate for LimitedGate {
         let estimate = size.input.saturating_add(size.most_output);
         let call = Call { severity: self.severity, estimate, deadline: self.deadline };
         match self.limiter.acquire(call).await {
-            Ok(permit) => {
-                Ok(Box::new(Attempt { permit, price: self.price, clock: self.clock.clone(), bill: self.bill.clone() }))
-            }
+            Ok(permit) => Ok(Box::new(Attempt { permit, account: self.account.clone() })),
             Err(refused) => Err(ModelError::NotAdmitted {
                 retry_after: refused.come_again(),
                 barred: match refused {
@@ -90,21 +89,22 @@ impl Gate for LimitedGate {
 
 impl Admitted for Attempt {
     fn ended(self: Box<Self>, heard: &Heard<'_>) {
-        let limits = ServerLimits::read(|name| heard.headers.get(name), self.clock.now());
+        let Self { permit, account } = *self;
+        let limits = ServerLimits::read(|name| heard.headers.get(name), account.clock.now());
         let counted = |usage: answer::Usage| Usage { input: usage.input, cached: usage.cached, output: usage.output };
         let report = match heard.outcome {
             Ok(usage) => {
-                let cost = self.price.zip(usage).map(|(price, usage)| price.cost(counted(usage)));
-                self.bill.lock().answered(usage, cost);
+                let cost = account.price.zip(usage).map(|(price, usage)| price.cost(counted(usage)));
+                account.bill().answered(usage, cost);
                 Report::answered(usage.map(counted), limits)
             }
             Err(error) => {
                 let failure = failure(error);
-                self.bill.lock().failed(failure.may_have_used_tokens());
+                account.bill().failed(failure.may_have_used_tokens());
                 Report::failed(failure, limits)
             }
         };
-        self.permit.settle(report);
+        permit.settle(report);
     }
 }
 
