@@ -13,7 +13,7 @@ use crate::journal::audit::Verified;
 /// What to do with the audit.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Follow the chain of hashes from the first decision to the last
+    /// Follow the chain of hashes from the first decision to the last, and ask the cases what they were told of it
     Verify(Common),
 }
 
